@@ -1,0 +1,138 @@
+#include "base/log.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_MODULES_MAX 32
+#define LOG_LINE_MAX	1024
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERR] = "err",       [LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_NOTICE] = "notice", [LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+static struct {
+	enum log_level base; /* modules that are not named below */
+	unsigned int n;
+	struct {
+		char name[16];
+		enum log_level level;
+	} module[LOG_MODULES_MAX];
+} levels = { .base = LOG_LEVEL_NOTICE };
+
+static int level_parse(const char *name)
+{
+	for (int i = LOG_LEVEL_ERR; i <= LOG_LEVEL_DEBUG; i++)
+		if (!strcmp(name, level_names[i]))
+			return i;
+	return -1;
+}
+
+static int level_set_one(const char *item)
+{
+	const char *eq = strchr(item, '=');
+	int level = level_parse(eq ? eq + 1 : item);
+	size_t len = eq ? (size_t)(eq - item) : 0;
+	unsigned int i;
+
+	if (level < 0 || len >= sizeof(levels.module[0].name))
+		return -EINVAL;
+	if (!eq) {
+		levels.base = (enum log_level)level;
+		return 0;
+	}
+	for (i = 0; i < levels.n; i++)
+		if (strlen(levels.module[i].name) == len &&
+		    !memcmp(levels.module[i].name, item, len))
+			break;
+	if (len == 0 || i == LOG_MODULES_MAX)
+		return -EINVAL;
+	if (i == levels.n)
+		levels.n++;
+	memcpy(levels.module[i].name, item, len);
+	levels.module[i].name[len] = '\0';
+	levels.module[i].level = (enum log_level)level;
+	return 0;
+}
+
+int log_set_level(const char *spec)
+{
+	__typeof__(levels) saved = levels;
+	char buf[256];
+	char *save = NULL;
+
+	if (strlen(spec) >= sizeof(buf))
+		return -EINVAL;
+	memcpy(buf, spec, strlen(spec) + 1);
+	for (char *item = strtok_r(buf, ",", &save); item;
+	     item = strtok_r(NULL, ",", &save)) {
+		if (level_set_one(item) < 0) {
+			levels = saved;
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int log_enabled(const char *module, enum log_level level)
+{
+	for (unsigned int i = 0; i < levels.n; i++)
+		if (!strcmp(levels.module[i].name, module))
+			return level <= levels.module[i].level;
+	return level <= levels.base;
+}
+
+/* May this site speak? *held is set to what it held back before. */
+static int site_admit(struct log_site *site, uint32_t *held)
+{
+	uint32_t window = (uint32_t)(clock_ns() / 1000000000u / LOG_INTERVAL);
+	uint32_t was =
+		atomic_load_explicit(&site->window, memory_order_relaxed);
+	uint32_t n;
+
+	*held = 0;
+	window++; /* 0 is "never spoke" */
+	if (was != window &&
+	    atomic_compare_exchange_strong(&site->window, &was, window)) {
+		n = atomic_exchange(&site->count, 1);
+		if (was && n > LOG_BURST)
+			*held = n - LOG_BURST;
+		return 1;
+	}
+	return atomic_fetch_add(&site->count, 1) < LOG_BURST;
+}
+
+void log_write(struct log_site *site, const char *module, enum log_level level,
+	       const char *fmt, ...)
+{
+	char line[LOG_LINE_MAX];
+	uint32_t held;
+	size_t n = 0;
+	va_list ap;
+
+	if (!site_admit(site, &held))
+		return;
+	if (getenv("JOURNAL_STREAM"))
+		n += (size_t)snprintf(line, sizeof(line), "<%d>", level);
+	n += (size_t)snprintf(line + n, sizeof(line) - n, "%s: ", module);
+	va_start(ap, fmt);
+	n += (size_t)vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+	va_end(ap);
+	if (held && n < sizeof(line))
+		n += (size_t)snprintf(line + n, sizeof(line) - n,
+				      " (%u alike held back)", held);
+	if (n > sizeof(line) - 2)
+		n = sizeof(line) - 2;
+	line[n++] = '\n';
+	/* One write a line, so that lines of several threads don't mix. There
+	 * is nobody to tell where stderr itself is gone. */
+	if (write(STDERR_FILENO, line, n) < 0)
+		return;
+}

@@ -1,0 +1,38 @@
+#include "ports/port.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const struct port_ops *const types[] = {
+	&port_ops_tap,
+	&port_ops_netdev,
+	&port_ops_pcap,
+	&port_ops_dummy,
+};
+
+const struct port_ops *port_ops_find(const char *type)
+{
+	for (unsigned int i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (!strcmp(types[i]->type, type))
+			return types[i];
+	return NULL;
+}
+
+void port_init(struct port *p, const struct port_ops *ops,
+	       const struct port_request *rq, const struct port_grant *grant)
+{
+	p->ops = ops;
+	snprintf(p->name, sizeof(p->name), "%s", rq->name);
+	p->tx_offloads = grant->tx_offloads;
+	atomic_init(&p->mtu, grant->mtu);
+	p->fd = grant->nfds ? grant->fd[0] : -1;
+	atomic_init(&p->failed, 0);
+	atomic_init(&p->rx_missed, 0);
+}
+
+void port_grant_close(struct port_grant *grant)
+{
+	for (unsigned int i = 0; i < grant->nfds; i++)
+		close(grant->fd[i]);
+	grant->nfds = 0;
+}

@@ -1,0 +1,221 @@
+/*
+ * port - where frames come in and go out: one interface, many types
+ *
+ * Two halves. *Acquire* may need privilege: it opens and sets up the device
+ * and hands back a grant: descriptors, facts, and what is needed to undo it
+ * all. *Run* needs no privilege: it turns a grant into bursts of frames in
+ * and out. Request and grant are plain data of fixed size, so that the first
+ * half can live in another process than the second.
+ *
+ *     request ──acquire──► grant ──open──► struct port ──rx/tx──► frames
+ *             ◄─release──        ◄─close─
+ *
+ * Who owns what: the caller owns request and grant; the grant owns its
+ * descriptors from acquire to release; a struct port borrows them from open
+ * to close. So: close first, release afterwards.
+ *
+ * Threads: acquire, adjust, release, open and close on the main thread (close
+ * only once no worker can hold the port: epoch.h); rx on the one worker that
+ * owns the receive side; tx on any worker unless the type says that it takes
+ * its own lock. Neither rx nor tx blocks, allocates or logs.
+ *
+ * Each type is a static `const struct port_ops`, found by port_ops_find().
+ */
+#ifndef PORTS_PORT_H
+#define PORTS_PORT_H
+
+#include "base/error.h"
+#include "ports/drop.h"
+#include "ports/frame.h"
+
+#include <net/if.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PORT_NAME_MAX 64  /* bytes with the NUL */
+#define PORT_PATH_MAX 256 /* bytes with the NUL */
+#define PORT_FDS_MAX  8
+#define PORT_MTU_MIN  68 /* RFC 791 */
+#define PORT_MTU_MAX  65535
+
+/* What a port's transmit side takes as it is (vnet); else offload.h works. */
+enum port_offload {
+	PORT_TX_CSUM = 1 << 0, /* VIRTIO_NET_HDR_F_NEEDS_CSUM */
+	PORT_TX_TSO4 = 1 << 1, /* VIRTIO_NET_HDR_GSO_TCPV4 */
+	PORT_TX_TSO6 = 1 << 2, /* VIRTIO_NET_HDR_GSO_TCPV6 */
+	PORT_TX_ECN = 1 << 3,  /* VIRTIO_NET_HDR_GSO_ECN beside them */
+	PORT_TX_USO = 1 << 4,  /* VIRTIO_NET_HDR_GSO_UDP_L4 */
+	PORT_TX_UFO = 1 << 5,  /* VIRTIO_NET_HDR_GSO_UDP */
+};
+
+#define PORT_TX_ALL_GSO \
+	(PORT_TX_TSO4 | PORT_TX_TSO6 | PORT_TX_ECN | PORT_TX_USO | PORT_TX_UFO)
+
+/* Parameters by type; zero means "not given" unless it says otherwise. */
+struct tap_params {
+	char ifname[IFNAMSIZ]; /* "" lets the kernel choose, "%d" works */
+	bool has_owner, has_group;
+	uid_t owner;
+	gid_t group;
+	bool persist;		   /* the device outlives its port */
+	char netns[PORT_PATH_MAX]; /* name under /run/netns or a path */
+	uint64_t mac;		   /* of the host's side; 0 = kernel's choice */
+	char address[64];	   /* host's side, "10.0.0.1/24"; "" = none */
+	bool handover;		   /* another program gets the descriptor */
+};
+
+struct netdev_params {
+	char ifname[IFNAMSIZ];
+	bool promisc; /* put a NIC into promiscuous mode (uplinks) */
+	bool force;   /* take a device that the host itself uses */
+};
+
+struct pcap_params {
+	char file[PORT_PATH_MAX];
+	char filter[PORT_PATH_MAX]; /* libpcap filter expression; "" = all */
+	uint32_t snaplen;	    /* bytes a frame; 0 = all */
+	uint64_t rotate_bytes;	    /* new file after so many; 0 = never */
+	uint32_t rotate_files;	    /* keep so many; 0 = 1 + no rotation */
+	bool classic;		    /* pcap instead of pcapng */
+	bool segment;		    /* super-frames as their segments */
+};
+
+struct port_request {
+	char type[16]; /* "tap" */
+	char name[PORT_NAME_MAX];
+	uint32_t mtu; /* bytes behind the Ethernet header; 0 = device's */
+	bool enabled; /* carrier up */
+	union {
+		struct tap_params tap;
+		struct netdev_params netdev;
+		struct pcap_params pcap;
+	};
+};
+
+/* What has to be put back on release; meaning belongs to the type. */
+struct port_undo {
+	bool was_up;	       /* IFF_UP before us */
+	bool carrier_by_flags; /* `enabled` is done by IFF_UP, not carrier */
+	bool added_clsact, added_filter;
+	int8_t ipv6_disabled; /* disable_ipv6 before us; -1 = don't restore */
+	uint32_t mtu;	      /* before us; 0 = don't restore */
+};
+
+struct port_grant {
+	unsigned int nfds;
+	int fd[PORT_FDS_MAX]; /* meaning belongs to the type */
+	uint32_t tx_offloads; /* enum port_offload */
+	uint32_t mtu;	      /* bytes behind the Ethernet header */
+	uint32_t vnet_len;    /* bytes of vnet header on the descriptor */
+	int ifindex;	      /* 0 where there is no device */
+	char ifname[IFNAMSIZ];
+	uint64_t mac; /* of the device; 0 where there is none */
+	bool carrier; /* when it was acquired */
+	struct port_undo undo;
+};
+
+struct port {
+	const struct port_ops *ops;
+	char name[PORT_NAME_MAX];
+	uint32_t index;	     /* in the switch; small, reused after quarantine */
+	uint32_t generation; /* tells two owners of one index apart */
+	uint32_t tx_offloads; /* enum port_offload */
+	_Atomic uint32_t mtu; /* bytes behind the Ethernet header (and tag) */
+	int fd;		      /* readable when frames wait; -1: never polled */
+	_Atomic int failed;   /* errno; set by rx: the device is gone */
+	/* What the kernel dropped before we could read it; written by rx. */
+	_Atomic uint64_t rx_missed;
+};
+
+struct port_ops {
+	const char *type;
+
+	/*
+	 * Open and set up what `rq` asks for; fill *grant.
+	 * Returns 0, or -errno with *err: reason word and the path of the
+	 * offending parameter ("ifname", "netns", ..). Nothing is left behind
+	 * on failure.
+	 */
+	int (*acquire)(const struct port_request *rq, struct port_grant *grant,
+		       struct error *err);
+	/*
+	 * Bring a held device to rq->enabled and rq->mtu (0: leave it); fields
+	 * of *grant follow. Returns 0 or -errno with *err.
+	 */
+	int (*adjust)(const struct port_request *rq, struct port_grant *grant,
+		      struct error *err);
+	/* Put back what acquire changed; close what it opened. Never fails:
+	 * a device may be gone. */
+	void (*release)(const struct port_request *rq,
+			struct port_grant *grant);
+
+	/* Returns a port that borrows the grant's descriptors, or NULL with
+	 * *err. */
+	struct port *(*open)(const struct port_request *rq,
+			     const struct port_grant *grant, struct error *err);
+	/* Frees it. What was accepted by tx has been sent or written. */
+	void (*close)(struct port *p);
+
+	/*
+	 * Up to `max` (<= FRAME_BATCH_MAX) frames into f[], data in the arena;
+	 * f[i] is as frame_init leaves it, with vnet, segments and, where the
+	 * kernel took a tag out of the bytes, the tag put back. Returns how
+	 * many; fewer than max when the source or the arena is exhausted.
+	 * NULL for a port that never receives.
+	 */
+	unsigned int (*rx)(struct port *p, struct frame *f, unsigned int max,
+			   struct frame_arena *arena);
+	/*
+	 * Send the first frames of f[0..n). Returns how many went; where that
+	 * is less than n, *why says why f[returned] didn't, and the caller
+	 * counts that frame and calls again with the rest. Data may be changed
+	 * in front of f[i]->data (headroom) but not behind it.
+	 */
+	unsigned int (*tx)(struct port *p, struct frame *const *f,
+			   unsigned int n, enum drop_reason *why);
+};
+
+/* The type of that name, or NULL. */
+const struct port_ops *port_ops_find(const char *type);
+
+extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
+	port_ops_dummy;
+
+/* Fill the common fields of a port that a type's open() has allocated. */
+void port_init(struct port *p, const struct port_ops *ops,
+	       const struct port_request *rq, const struct port_grant *grant);
+
+/* Close all descriptors of a grant; for the types' release(). */
+void port_grant_close(struct port_grant *grant);
+
+/* Which PORT_TX_ bits must a port have to take this frame as it is? */
+static inline uint32_t frame_offloads(const struct frame *f)
+{
+	uint32_t need = 0;
+
+	if (f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		need |= PORT_TX_CSUM;
+	switch (f->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return need;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		need |= PORT_TX_TSO4;
+		break;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		need |= PORT_TX_TSO6;
+		break;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		need |= PORT_TX_UFO;
+		break;
+	default:
+		need |= PORT_TX_USO;
+		break;
+	}
+	if (f->vnet.gso_type & VIRTIO_NET_HDR_GSO_ECN)
+		need |= PORT_TX_ECN;
+	return need;
+}
+
+#endif
