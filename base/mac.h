@@ -9,6 +9,7 @@
 #ifndef BASE_MAC_H
 #define BASE_MAC_H
 
+#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,24 +63,24 @@ static inline char *mac_format(uint64_t mac, char *buf)
  */
 static inline int mac_parse(const char *s, uint64_t *mac)
 {
-	unsigned int b[6];
-	char sep[6];
-	int end = -1;
+	uint64_t value = 0;
 
-	if (strlen(s) != MAC_STRLEN - 1 ||
-	    strspn(s, "0123456789abcdefABCDEF:-") != MAC_STRLEN - 1)
+	if (strlen(s) != MAC_STRLEN - 1 || (s[2] != ':' && s[2] != '-'))
 		return -1;
-	if (sscanf(s, "%2x%c%2x%c%2x%c%2x%c%2x%c%2x%n", &b[0], &sep[0], &b[1],
-		   &sep[1], &b[2], &sep[2], &b[3], &sep[3], &b[4], &sep[4],
-		   &b[5], &end) != 11 ||
-	    end != MAC_STRLEN - 1)
-		return -1;
-	for (int i = 0; i < 5; i++)
-		if (sep[i] != sep[0] || (sep[i] != ':' && sep[i] != '-'))
+	for (int i = 0; i < MAC_STRLEN - 1; i++) {
+		if (i % 3 == 2 && s[i] != s[2])
 			return -1;
-	*mac = 0;
-	for (int i = 0; i < 6; i++)
-		*mac = *mac << 8 | b[i];
+		if (i % 3 == 2)
+			continue;
+		if (!isxdigit((unsigned char)s[i]))
+			return -1;
+		value <<= 4;
+		if (isdigit((unsigned char)s[i]))
+			value |= (uint64_t)(s[i] - '0');
+		else
+			value |= (uint64_t)((s[i] | 0x20) - 'a' + 10);
+	}
+	*mac = value;
 	return 0;
 }
 

@@ -1,0 +1,8 @@
+noinst_LIBRARIES += base/libbase.a
+base_libbase_a_SOURCES = \
+	base/clock.h \
+	base/counters.h \
+	base/epoch.c base/epoch.h \
+	base/error.c base/error.h \
+	base/log.c base/log.h \
+	base/mac.h

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += fdb/libfdb.a
+fdb_libfdb_a_SOURCES =

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += switchd/libswitchd.a
+switchd_libswitchd_a_SOURCES =

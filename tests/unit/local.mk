@@ -1,0 +1,6 @@
+# A line a program, in the order of the folders. Each is built from the file of
+# its name and linked with everything ($(LDADD)).
+unit_tests += tests/unit/test_epoch
+unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_log
+unit_tests += tests/unit/test_mac
