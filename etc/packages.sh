@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the lists are for whoever sources this file
+# What switchd needs of Debian 12, in one place: sourced by etc/quickstart and
+# tests/run. One word a line.
+
+packages_build=(
+	autoconf
+	automake
+	build-essential
+	libevent-dev
+	libjansson-dev
+	libmnl-dev
+	libpcap-dev
+	pkg-config
+)
+
+# Taken where they are there; configure's summary says what they'd add.
+packages_optional=(
+	bpftool
+	clang
+	libbpf-dev
+	libslirp-dev
+	libvirt-dev
+)
+
+packages_quickstart=(
+	iproute2
+	iputils-ping
+)
+
+packages_unit=(
+	libcmocka-dev
+)
+
+packages_sim=(
+	libcmocka-dev
+)
+
+packages_e2e=(
+	dnsmasq-base
+	ethtool
+	iperf3
+	iproute2
+	iputils-ping
+	jq
+	python3
+	socat
+	strace
+	tcpdump
+	tshark
+	udhcpc
+	util-linux
+)
+
+packages_guests=(
+	binutils
+	bochs
+	busybox-static
+	cpio
+	dnsmasq-base
+	iproute2
+	jq
+	kmod
+	lz4
+	python3
+	qemu-system-x86
+	socat
+	user-mode-linux
+)
+
+packages_fuzz=(
+	clang
+	libclang-rt-14-dev
+	llvm
+)
+
+packages_lint=(
+	clang-format
+	clang-tidy
+	codespell
+	cppcheck
+	libcmocka-dev
+	mandoc
+	python3
+	shellcheck
+)
+
+# Prints those of the packages given that aren't installed.
+packages_missing() {
+	local p
+	for p in "$@"; do
+		# shellcheck disable=SC2016 # dpkg-query's own placeholders
+		[[ $(dpkg-query -Wf '${db:Status-Status}' "$p" 2>/dev/null) == \
+			installed ]] || echo "$p"
+	done | sort -u
+}
+
+# Installs what is missing of the packages given. Touches neither apt nor the
+# network where nothing is. Where it can't, says what is missing; returns 1.
+packages_require() {
+	local missing
+	mapfile -t missing < <(packages_missing "$@")
+	((${#missing[@]})) || return 0
+	if ((EUID == 0)); then
+		echo "installing: ${missing[*]}" >&2
+		export DEBIAN_FRONTEND=noninteractive
+		# The lists of a fresh machine are empty or old: once more with
+		# new ones.
+		packages_install "${missing[@]}" ||
+			{ apt-get -qq update && packages_install "${missing[@]}"; } ||
+			true
+		mapfile -t missing < <(packages_missing "$@")
+		((${#missing[@]})) || return 0
+	fi
+	echo "missing packages: ${missing[*]}" >&2
+	echo "install them as root: apt-get install ${missing[*]}" >&2
+	return 1
+}
+
+packages_install() {
+	apt-get -qq install -y --no-install-recommends "$@" \
+		</dev/null >/dev/null
+}
