@@ -3,9 +3,8 @@
 static const struct {
 	const char *name, *text;
 } reasons[] = {
-#define X(id, name, text) [DROP_##id] = { name, text },
-	DROP_REASONS(X)
-#undef X
+#define DROP_ROW(id, name, text) [DROP_##id] = { name, text },
+	DROP_REASONS(DROP_ROW)
 };
 
 const char *drop_name(enum drop_reason why)

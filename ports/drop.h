@@ -26,6 +26,8 @@
 	X(RESERVED, "reserved",                                              \
 	  "link-local destination 01-80-C2-00-00-0X (forward-reserved)")     \
 	/* ingress: configuration and forwarding */                          \
+	X(MIRROR_TARGET, "mirror-target",                                    \
+	  "received on a port that only gets mirror copies")                 \
 	X(DISABLED, "disabled", "port is disabled or being detached")        \
 	X(VLAN_INGRESS, "vlan-ingress", "VLAN not admitted on the port")     \
 	X(HAIRPIN, "hairpin", "destination is on the port it came from")     \
@@ -40,12 +42,8 @@
 	X(IO_ERROR, "io-error", "the system call failed otherwise")          \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy of the frame")
 
-enum drop_reason {
-#define X(id, name, text) DROP_##id,
-	DROP_REASONS(X)
-#undef X
-		DROP_REASON_COUNT
-};
+#define DROP_ENUM(id, name, text) DROP_##id,
+enum drop_reason { DROP_REASONS(DROP_ENUM) DROP_REASON_COUNT };
 
 /* The JSON name of a reason, for example "too-short". Static storage. */
 const char *drop_name(enum drop_reason why);

@@ -1,0 +1,95 @@
+/*
+ * decide - may this frame pass, in which VLAN, with or without a tag?
+ *
+ * The forwarding decision as pure functions on small plain data, so that the
+ * pipeline and the BPF programs can be compiled from the same text. Nothing
+ * here touches the frame, memory of ours or a library.
+ *
+ * The VLAN model is IEEE 802.1Q-2022's: a frame is classified to one VLAN on
+ * ingress (clause 6.9), forwarded inside it, and tagged or untagged on egress
+ * by the port it leaves through (clause 8.8.1).
+ *
+ * A *plain* port is one attached with no VLAN parameter at all. It carries
+ * every VLAN with native VLAN 1, and between two plain ports a frame keeps
+ * the tag it came with, priority tags and VID 1 included, as on a bridge that
+ * knows nothing of VLANs.
+ */
+#ifndef SWITCHD_DECIDE_H
+#define SWITCHD_DECIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum decide_flag {
+	DECIDE_ENABLED = 1 << 0,
+	DECIDE_ACCESS = 1 << 1,	  /* one VLAN, untagged */
+	DECIDE_PLAIN = 1 << 2,	  /* see above */
+	DECIDE_UPLINK = 1 << 3,	  /* leads to other switches or networks */
+	DECIDE_ISOLATED = 1 << 4, /* talks to uplinks only */
+	DECIDE_LEARN = 1 << 5,
+	DECIDE_FLOOD = 1 << 6,	/* gets unknown, multicast and broadcast */
+	DECIDE_TARGET = 1 << 7, /* a mirror's: no traffic of its own */
+};
+
+struct decide_port {
+	uint16_t flags;	       /* enum decide_flag */
+	uint16_t native;       /* VID of untagged frames, 1..4094 */
+	const uint64_t *vlans; /* bit per VID, 64 words; NULL: all */
+};
+
+/* How a copy leaves. */
+enum decide_tag {
+	DECIDE_TAG_KEEP, /* as it came */
+	DECIDE_TAG_NONE, /* without */
+	DECIDE_TAG_VID,	 /* with its VLAN's, priority kept */
+};
+
+#define DECIDE_VID_NONE	    0
+#define DECIDE_VID_MASK	    0x0fff
+#define DECIDE_VID_RESERVED 0x0fff /* IEEE 802.1Q-2022 table 9-2 */
+
+static inline bool decide_in_vlan(const struct decide_port *p, uint16_t vid)
+{
+	return !p->vlans || (p->vlans[vid >> 6] >> (vid & 63) & 1);
+}
+
+/*
+ * The VLAN of a frame that arrives on `in`: `tagged` with `tci`, or not.
+ * Returns its VID, or DECIDE_VID_NONE where the port doesn't admit it.
+ */
+static inline uint16_t decide_vid(const struct decide_port *in, bool tagged,
+				  uint16_t tci)
+{
+	uint16_t vid = tagged ? tci & DECIDE_VID_MASK : 0;
+
+	if (vid == 0) /* untagged or priority-tagged */
+		vid = in->native;
+	else if ((in->flags & DECIDE_ACCESS) && vid != in->native)
+		return DECIDE_VID_NONE;
+	if (vid == DECIDE_VID_RESERVED || !decide_in_vlan(in, vid))
+		return DECIDE_VID_NONE;
+	return vid;
+}
+
+/* May frames pass from `in` to `out` at all (isolation)? */
+static inline bool decide_pass(const struct decide_port *in,
+			       const struct decide_port *out)
+{
+	return (!(in->flags & DECIDE_ISOLATED) ||
+		(out->flags & DECIDE_UPLINK)) &&
+	       (!(out->flags & DECIDE_ISOLATED) || (in->flags & DECIDE_UPLINK));
+}
+
+/* How a frame of VLAN `vid` that came by `in` leaves through `out`. */
+static inline enum decide_tag decide_tag(const struct decide_port *in,
+					 const struct decide_port *out,
+					 uint16_t vid)
+{
+	if (in->flags & out->flags & DECIDE_PLAIN)
+		return DECIDE_TAG_KEEP;
+	if ((out->flags & DECIDE_ACCESS) || vid == out->native)
+		return DECIDE_TAG_NONE;
+	return DECIDE_TAG_VID;
+}
+
+#endif
