@@ -1,0 +1,264 @@
+/*
+ * frames - offer 60-byte frames to a switch and see what comes out
+ *
+ *	frames [-t SECONDS] [-r RATE] [-b BURST] [-C CPU] [-p PID]...
+ *	       NETNS_A:DEVICE NETNS_B:DEVICE
+ *
+ * Sends from A to B's address by a packet socket on A's device, past the
+ * queueing discipline, so that the device's own queue is all that stands
+ * between this program and the switch. What B's device counts as received is
+ * what the switch delivered: there is no receiver whose cost would fall on
+ * the switch (a TAP delivers in the context of whoever writes to it). The
+ * frames are of a local experimental type that no protocol takes.
+ *
+ * Without -r as fast as it goes; with -r that many frames a second in bursts
+ * of -b. With -p also the CPU time of all threads of these processes. The
+ * answer is one JSON object. One thread.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FRAME_LEN  60	  /* the shortest frame, without its FCS */
+#define BURST_MAX  64	  /* frames a sendmmsg */
+#define ETYPE	   0x88b5 /* IEEE 802 local experimental 1 */
+#define PIDS_MAX   16
+#define SEC	   1000000000ull
+#define DRAIN_STEP (50 * 1000 * 1000L) /* quiet that long: all is through */
+#define DRAIN_MAX  40		       /* steps */
+
+struct end {
+	const char *dev;
+	uint8_t mac[ETH_ALEN];
+	int ifindex;
+	int sock;	 /* packet socket in the namespace, receives nothing */
+	FILE *dev_stats; /* its /proc/net/dev */
+};
+
+struct offer {
+	unsigned int rate;  /* frames a second; 0 = flat out */
+	unsigned int burst; /* 1..BURST_MAX */
+	double seconds;
+	uint64_t sent, refused; /* refused: the device's queue was full */
+	uint64_t ns;		/* how long it took in the end */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* NETNS:DEVICE; the socket and the file stay in the namespace they are of. */
+static void end_open(struct end *e, char *spec)
+{
+	char *colon = strchr(spec, ':'), path[256];
+	struct ifreq ifr = { 0 };
+	int ns;
+
+	if (!colon || strlen(colon + 1) >= sizeof(ifr.ifr_name))
+		errx(2, "%s: not NETNS:DEVICE", spec);
+	*colon = '\0';
+	e->dev = colon + 1;
+	snprintf(path, sizeof(path), "/run/netns/%s", spec);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
+		err(1, "%s", path);
+	close(ns);
+	e->sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (e->sock < 0)
+		err(1, "packet socket");
+	memcpy(ifr.ifr_name, e->dev, strlen(e->dev));
+	if (ioctl(e->sock, SIOCGIFINDEX, &ifr) < 0)
+		err(1, "%s", e->dev);
+	e->ifindex = ifr.ifr_ifindex;
+	if (ioctl(e->sock, SIOCGIFHWADDR, &ifr) < 0)
+		err(1, "%s", e->dev);
+	memcpy(e->mac, ifr.ifr_hwaddr.sa_data, ETH_ALEN);
+	e->dev_stats = fopen("/proc/thread-self/net/dev", "re");
+	if (!e->dev_stats)
+		err(1, "/proc/thread-self/net/dev");
+	setbuf(e->dev_stats, NULL);
+}
+
+static uint64_t end_received(struct end *e)
+{
+	char line[512], name[32];
+	uint64_t bytes, packets;
+
+	rewind(e->dev_stats);
+	while (fgets(line, sizeof(line), e->dev_stats))
+		if (sscanf(line, " %31[^:]: %" SCNu64 " %" SCNu64, name, &bytes,
+			   &packets) == 3 &&
+		    !strcmp(name, e->dev))
+			return packets;
+	errx(1, "%s: gone", e->dev);
+}
+
+/* CPU time of all threads of a process, in ns; threads that ended are lost. */
+static uint64_t cpu_ns(const char *pid)
+{
+	char path[512];
+	struct dirent *de;
+	uint64_t sum = 0, t;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		err(1, "%s", path);
+	while ((de = readdir(dir))) {
+		FILE *f;
+
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", pid,
+			 de->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fscanf(f, "%" SCNu64, &t) == 1)
+			sum += t;
+		fclose(f);
+	}
+	closedir(dir);
+	return sum;
+}
+
+static void sender_open(struct end *a)
+{
+	struct sockaddr_ll ll = {
+		.sll_family = AF_PACKET,
+		.sll_ifindex = a->ifindex,
+	};
+	int one = 1;
+
+	if (bind(a->sock, (struct sockaddr *)&ll, sizeof(ll)) < 0)
+		err(1, "bind %s", a->dev);
+	if (setsockopt(a->sock, SOL_PACKET, PACKET_QDISC_BYPASS, &one,
+		       sizeof(one)) < 0)
+		err(1, "PACKET_QDISC_BYPASS");
+}
+
+static void offer_run(struct offer *o, int sock, const uint8_t *frame)
+{
+	struct iovec iov = { (void *)(uintptr_t)frame, FRAME_LEN };
+	struct mmsghdr msg[BURST_MAX] = { 0 };
+	uint64_t start = now_ns(), now = start;
+	uint64_t end = start + (uint64_t)(o->seconds * (double)SEC);
+	uint64_t step = o->rate ? o->burst * SEC / o->rate : 0, due = start;
+
+	for (unsigned int i = 0; i < o->burst; i++) {
+		msg[i].msg_hdr.msg_iov = &iov;
+		msg[i].msg_hdr.msg_iovlen = 1;
+	}
+	for (; now < end; now = now_ns()) {
+		int n;
+
+		/* By the clock: asleep, the sender would wake up too late. */
+		if (step && now < due)
+			continue;
+		due += step;
+		n = sendmmsg(sock, msg, o->burst, 0);
+		if (n < 0 && errno != ENOBUFS && errno != EAGAIN)
+			err(1, "sendmmsg");
+		o->sent += n > 0 ? (uint64_t)n : 0;
+		o->refused += n < (int)o->burst;
+	}
+	o->ns = now_ns() - start;
+}
+
+/* Wait until nothing more comes; how many came since `before`. */
+static uint64_t drain(struct end *b, uint64_t before)
+{
+	struct timespec step = { .tv_nsec = DRAIN_STEP };
+	uint64_t last, now = end_received(b);
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		last = now;
+		nanosleep(&step, NULL);
+		now = end_received(b);
+		if (now == last)
+			break;
+	}
+	return now - before;
+}
+
+static void cpu_pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((unsigned int)cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		err(1, "CPU %d", cpu);
+}
+
+int main(int argc, char **argv)
+{
+	static const char usage[] =
+		"usage: frames [-t SECONDS] [-r RATE] [-b BURST] [-C CPU] "
+		"[-p PID]... NETNS_A:DEVICE NETNS_B:DEVICE";
+	struct offer o = { .burst = BURST_MAX, .seconds = 2 };
+	const char *pid[PIDS_MAX];
+	uint8_t frame[FRAME_LEN] = { 0 };
+	uint64_t before, received, cpu = 0;
+	struct end a, b;
+	int c, npids = 0;
+
+	while ((c = getopt(argc, argv, "t:r:b:C:p:")) != -1) {
+		if (c == 't')
+			o.seconds = atof(optarg);
+		else if (c == 'r')
+			o.rate = (unsigned int)atoi(optarg);
+		else if (c == 'b')
+			o.burst = (unsigned int)atoi(optarg);
+		else if (c == 'C')
+			cpu_pin(atoi(optarg));
+		else if (c == 'p' && npids < PIDS_MAX)
+			pid[npids++] = optarg;
+		else
+			errx(2, "%s", usage);
+	}
+	if (argc - optind != 2 || o.burst < 1 || o.burst > BURST_MAX)
+		errx(2, "%s", usage);
+	end_open(&a, argv[optind]);
+	end_open(&b, argv[optind + 1]);
+	sender_open(&a);
+	memcpy(frame, b.mac, ETH_ALEN);
+	memcpy(frame + ETH_ALEN, a.mac, ETH_ALEN);
+	frame[12] = ETYPE >> 8;
+	frame[13] = ETYPE & 0xff;
+
+	for (int i = 0; i < npids; i++)
+		cpu -= cpu_ns(pid[i]);
+	before = end_received(&b);
+	offer_run(&o, a.sock, frame);
+	received = drain(&b, before);
+	for (int i = 0; i < npids; i++)
+		cpu += cpu_ns(pid[i]);
+
+	printf("{\"seconds\": %.3f, \"sent\": %" PRIu64
+	       ", \"refused\": %" PRIu64 ", \"received\": %" PRIu64
+	       ", \"pps\": %.0f, \"cpu_ns\": %" PRIu64 "}\n",
+	       (double)o.ns / SEC, o.sent, o.refused, received,
+	       (double)received * SEC / (double)o.ns, cpu);
+	return 0;
+}
