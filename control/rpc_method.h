@@ -110,6 +110,10 @@ int rpc_params_check_some(const struct rpc_param *params, const json_t *object,
 			  bool open, struct error *e)
 	__attribute__((warn_unused_result));
 
+/* The same for a method's parameters, as the server does it (open_params). */
+int rpc_method_check(const struct rpc_method *method, const json_t *object,
+		     struct error *e) __attribute__((warn_unused_result));
+
 /* The parameter of that name, or NULL. `params` may be NULL. */
 const struct rpc_param *rpc_param_find(const struct rpc_param *params,
 				       const char *name);
