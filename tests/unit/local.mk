@@ -4,3 +4,6 @@ unit_tests += tests/unit/test_epoch
 unit_tests += tests/unit/test_error
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_mac
+
+# Those with threads in them run under ThreadSanitizer too.
+thread_tests += tests/unit/test_epoch
