@@ -48,14 +48,14 @@
  *    have a share of the table: as long as they hold no more than that
  *    together, no guest evicts an uplink's entry. In the comparison between
  *    guests and uplinks, an uplink counts only by what all uplinks together
- *    hold beyond the share; between two uplinks their own numbers count. A
- *    flood from outside therefore takes from guests what the share grants
- *    and no more than the biggest of them holds after that.
+ *    hold beyond the share; between two uplinks their own numbers count. So
+ *    a flood from outside takes from guests what the share grants; beyond
+ *    that it takes only from a guest that holds more than the excess.
  *  - Static entries stay. They count for no port in the comparison.
  *  - A port may have a limit of its own besides.
  *
- * An attacker can bring several ports, but each is bounded by the same rule:
- * a guest with fewer addresses than each attacker's port loses none.
+ * An attacker with several ports is bound by the same rule for each of them:
+ * a guest loses an address only to a port that holds fewer than it does.
  *
  * Taking over an address that another port holds is a move, not a matter of
  * room: a learning switch can't tell a guest that migrates from one that
@@ -87,12 +87,12 @@
 #include <stdint.h>
 
 #define FDB_ENTRIES_DEFAULT 65536u
-#define FDB_ENTRIES_MAX	    (1u << 26) /* 1 GiB */
-#define FDB_AGE_DEFAULT	    300u       /* IEEE 802.1Q-2022 table 8-6 */
-#define FDB_SHARE_DEFAULT   50u	       /* percent */
-#define FDB_PORTS_MAX	    (1u << 20) /* what the slot's word can hold */
-#define FDB_NONE	    UINT32_MAX /* no port: the address is unknown */
-#define FDB_ANY		    (-1)       /* filter: any port, any VID */
+#define FDB_ENTRIES_MAX	    (1u << 26)	  /* 1 GiB */
+#define FDB_AGE_DEFAULT	    300u	  /* IEEE 802.1Q-2022 table 8-6 */
+#define FDB_SHARE_DEFAULT   50u		  /* percent */
+#define FDB_PORTS_MAX	    FDB_PORT_MASK /* what a slot can hold, less one */
+#define FDB_NONE	    UINT32_MAX	  /* no port: the address is unknown */
+#define FDB_ANY		    (-1)	  /* filter: any port, any VID */
 #define FDB_STRIDE	    1024u /* buckets done in one hold of the lock */
 #define FDB_EVENTS_MAX	    4096u /* change records kept for draining */
 
@@ -144,13 +144,14 @@ struct fdb_event {
 };
 
 /*
- * Once the threads are quiet:
- * entries + statics = learned + added - aged - evicted - removed.
+ * Once the threads are quiet, entries + statics = adopted + learned + added -
+ * aged - evicted - removed.
  */
 struct fdb_stats {
 	uint32_t capacity; /* slots */
 	uint32_t entries;  /* dynamic ones now */
 	uint32_t statics;  /* static ones now */
+	uint64_t adopted;  /* found in memory by fdb_new */
 	uint64_t learned;
 	uint64_t added; /* static entries that were no entries before */
 	uint64_t moved;

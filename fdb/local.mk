@@ -1,2 +1,9 @@
 noinst_LIBRARIES += fdb/libfdb.a
-fdb_libfdb_a_SOURCES =
+fdb_libfdb_a_SOURCES = \
+	fdb/events.c \
+	fdb/fdb.c fdb/fdb.h \
+	fdb/layout.h \
+	fdb/learn.c \
+	fdb/lookup.h \
+	fdb/sweep.c \
+	fdb/table.h

@@ -76,7 +76,7 @@ static inline struct fdb_slot *fdb_find(const struct fdb *fdb, uint64_t key,
 
 /*
  * The slot's `where` word if it is this key's, else FDB_NONE, which is no
- * possible one: port indexes are below FDB_PORT_MASK.
+ * possible one, as port indexes are below FDB_PORTS_MAX.
  */
 static inline uint32_t fdb_slot_where(const struct fdb_slot *s, uint64_t key)
 {
