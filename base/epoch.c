@@ -1,14 +1,6 @@
 #include "base/epoch.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-struct epoch_retired {
-	struct epoch_retired *next;
-	uint64_t epoch; /* free once every reader has seen more than this */
-	void (*destroy)(void *arg);
-	void *arg;
-};
+#include <stddef.h>
 
 void epoch_init(struct epoch *e)
 {
@@ -29,19 +21,15 @@ struct epoch_reader *epoch_add_reader(struct epoch *e)
 	return r;
 }
 
-int epoch_retire(struct epoch *e, void (*destroy)(void *arg), void *arg)
+void epoch_retire(struct epoch *e, struct epoch_retired *node,
+		  void (*destroy)(void *arg), void *arg)
 {
-	struct epoch_retired *r = malloc(sizeof(*r));
-
-	if (!r)
-		return -ENOMEM;
-	r->next = NULL;
-	r->epoch = atomic_fetch_add(&e->now, 1);
-	r->destroy = destroy;
-	r->arg = arg;
-	*e->tail = r;
-	e->tail = &r->next;
-	return 0;
+	node->next = NULL;
+	node->epoch = atomic_fetch_add(&e->now, 1);
+	node->destroy = destroy;
+	node->arg = arg;
+	*e->tail = node;
+	e->tail = &node->next;
 }
 
 /* The oldest epoch that a reader may still be in. */
@@ -65,8 +53,7 @@ static void epoch_pop(struct epoch *e)
 	e->head = r->next;
 	if (!e->head)
 		e->tail = &e->head;
-	r->destroy(r->arg);
-	free(r);
+	r->destroy(r->arg); /* which usually frees *r too */
 }
 
 bool epoch_reap(struct epoch *e)

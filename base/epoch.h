@@ -29,7 +29,13 @@ struct epoch_reader {
 	_Alignas(64) _Atomic uint64_t seen;
 };
 
-struct epoch_retired; /* one object on its way out */
+/* An object on its way out; lies in the object, so retiring can't fail. */
+struct epoch_retired {
+	struct epoch_retired *next;
+	uint64_t epoch; /* due once every reader has seen more than this */
+	void (*destroy)(void *arg);
+	void *arg;
+};
 
 struct epoch {
 	_Atomic uint64_t now; /* starts at 1, grows with every retire */
@@ -74,10 +80,11 @@ static inline void epoch_offline(struct epoch_reader *r)
 /*
  * Call destroy(arg) once no reader can hold what was reachable before this
  * call; the caller has already unpublished it (with a sequentially consistent
- * store). Returns 0 or -ENOMEM; then nothing was queued.
+ * store). `node` is storage of the caller's that lives until then, usually
+ * inside the object.
  */
-int epoch_retire(struct epoch *e, void (*destroy)(void *arg), void *arg)
-	__attribute__((warn_unused_result));
+void epoch_retire(struct epoch *e, struct epoch_retired *node,
+		  void (*destroy)(void *arg), void *arg);
 
 /* Destroy what is due. Returns true where something is left to wait for. */
 bool epoch_reap(struct epoch *e);
