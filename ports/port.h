@@ -96,11 +96,15 @@ struct port_request {
 
 /* What has to be put back on release; meaning belongs to the type. */
 struct port_undo {
+	bool existed;	       /* the device was there before us */
 	bool was_up;	       /* IFF_UP before us */
+	bool carrier_off;      /* we have taken the carrier away */
 	bool carrier_by_flags; /* `enabled` is done by IFF_UP, not carrier */
+	bool added_address;
 	bool added_clsact, added_filter;
 	int8_t ipv6_disabled; /* disable_ipv6 before us; -1 = don't restore */
 	uint32_t mtu;	      /* before us; 0 = don't restore */
+	uint64_t mac;	      /* before us; 0 = don't restore */
 };
 
 struct port_grant {
@@ -112,7 +116,8 @@ struct port_grant {
 	int ifindex;	      /* 0 where there is no device */
 	char ifname[IFNAMSIZ];
 	uint64_t mac; /* of the device; 0 where there is none */
-	bool carrier; /* when it was acquired */
+	bool carrier;	/* when it was acquired */
+	bool unguarded; /* the host's stack may answer on the device */
 	struct port_undo undo;
 };
 

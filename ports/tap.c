@@ -1,0 +1,118 @@
+/* The run half of `tap` ports: one read or write a frame, and little else. */
+#include "ports/tap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/*
+ * The header and the frame come in one read(): the header lands in the
+ * headroom, right before the frame. (readv() with two elements costs more.)
+ */
+static unsigned int tap_rx(struct port *p, struct frame *f, unsigned int max,
+			   struct frame_arena *arena)
+{
+	unsigned int n = 0;
+
+	while (n < max) {
+		uint8_t *data = frame_arena_peek(arena);
+		ssize_t got;
+
+		if (!data)
+			break;
+		got = read(p->fd, data - ETHER_VNET_LEN,
+			   ETHER_VNET_LEN + FRAME_LEN_MAX);
+		if (got < (ssize_t)ETHER_VNET_LEN + ETHER_HEADER_LEN) {
+			/* EBADFD: the device was deleted. */
+			if (got < 0 && errno != EAGAIN && errno != EINTR)
+				atomic_store(&p->failed, errno);
+			break;
+		}
+		frame_init(&f[n], data, (uint32_t)got - ETHER_VNET_LEN);
+		memcpy(&f[n].vnet, data - ETHER_VNET_LEN, ETHER_VNET_LEN);
+		/* The kernel fills ten bytes and skips over this field. */
+		f[n].vnet.num_buffers = 0;
+		frame_arena_take(arena, f[n].len);
+		n++;
+	}
+	return n;
+}
+
+static enum drop_reason tap_drop_reason(int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return DROP_QUEUE_FULL;
+	case EIO:    /* the device is down */
+	case EBADFD: /* the device was deleted */
+		return DROP_LINK_DOWN;
+	case ENOMEM:
+	case ENOBUFS:
+		return DROP_NO_MEMORY;
+	default:
+		return DROP_IO_ERROR;
+	}
+}
+
+static unsigned int tap_tx(struct port *p, struct frame *const *f,
+			   unsigned int n, enum drop_reason *why)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		uint8_t *start = f[i]->data - ETHER_VNET_LEN;
+		ssize_t sent;
+
+		memcpy(start, &f[i]->vnet, ETHER_VNET_LEN);
+		if (!f[i]->nsegs) {
+			sent = write(p->fd, start, ETHER_VNET_LEN + f[i]->len);
+		} else {
+			struct iovec iov[1 + FRAME_SEGS_MAX];
+			unsigned int parts = frame_iov(f[i], iov);
+
+			iov[0].iov_base = start;
+			iov[0].iov_len += ETHER_VNET_LEN;
+			sent = writev(p->fd, iov, (int)parts);
+		}
+		if (sent < 0) {
+			*why = tap_drop_reason(errno);
+			return i;
+		}
+	}
+	return n;
+}
+
+static struct port *tap_open(const struct port_request *rq,
+			     const struct port_grant *grant, struct error *err)
+{
+	struct port *p;
+
+	if (rq->tap.handover) {
+		error_set(err, EINVAL, "handed-over", "handover",
+			  "the descriptor of %s is for another program",
+			  grant->ifname);
+		return NULL;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		error_set(err, ENOMEM, "no-memory", NULL, "out of memory");
+		return NULL;
+	}
+	port_init(p, &port_ops_tap, rq, grant);
+	return p;
+}
+
+static void tap_close(struct port *p)
+{
+	free(p);
+}
+
+const struct port_ops port_ops_tap = {
+	.type = "tap",
+	.acquire = tap_acquire,
+	.adjust = tap_adjust,
+	.release = tap_release,
+	.open = tap_open,
+	.close = tap_close,
+	.rx = tap_rx,
+	.tx = tap_tx,
+};

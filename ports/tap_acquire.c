@@ -1,0 +1,461 @@
+/* The privileged half of `tap` ports. */
+#include "ports/tap.h"
+
+#include "base/log.h"
+#include "ports/netlink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Since Linux 6.2; Debian 12's headers don't have them. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+/* What acquire, adjust and release do happens in the device's namespace. */
+struct tap_job {
+	const struct port_request *rq;
+	struct port_grant *grant;
+	struct error *err;
+};
+
+static const char *given_name(const struct port_request *rq)
+{
+	return *rq->tap.ifname ? rq->tap.ifname : "tap%d";
+}
+
+static int cannot(struct error *err, int error, const char *path,
+		  const char *what, const struct port_request *rq)
+{
+	return error_set(err, error,
+			 error == EPERM ? "not-permitted" : "device-setup",
+			 path, "can't %s of %s: %s%s", what, given_name(rq),
+			 strerror(error),
+			 error == EPERM ? " (CAP_NET_ADMIN is missing)" : "");
+}
+
+/* ---- making the device -------------------------------------------------- */
+
+static int check_existing(const struct netlink_link *link, struct error *err)
+{
+	const char *kind = *link->kind ? link->kind : "hardware";
+
+	if (!link->is_tap)
+		return error_set(err, EINVAL, "not-a-tap", "ifname",
+				 "%s exists and isn't a TAP device (it's %s); "
+				 "a port of type netdev can take it",
+				 link->ifname, kind);
+	if (link->multi_queue)
+		return error_set(err, EINVAL, "multi-queue", "ifname",
+				 "%s was made with multi_queue; delete it and "
+				 "make it without (or let the port make it)",
+				 link->ifname);
+	return 0;
+}
+
+static int set_iff_error(const struct port_request *rq, int error,
+			 struct error *err)
+{
+	const char *name = given_name(rq);
+
+	switch (error) {
+	case EBUSY:
+		return error_set(err, EBUSY, "device-busy", "ifname",
+				 "%s is held by another program; for a TAP "
+				 "that QEMU or another guest holds, the port "
+				 "type is netdev",
+				 name);
+	case EPERM:
+		return error_set(err, EPERM, "not-permitted", "ifname",
+				 "opening TAP %s needs CAP_NET_ADMIN, or a "
+				 "persistent device that this user owns "
+				 "(ip tuntap add %s mode tap user %d)",
+				 name, name, (int)getuid());
+	case EINVAL:
+		return error_set(err, EINVAL, "bad-ifname", "ifname",
+				 "the kernel doesn't take '%s' as a name of a "
+				 "TAP device",
+				 name);
+	default:
+		return error_set(err, error, "device-open", "ifname",
+				 "can't open TAP %s: %s", name,
+				 strerror(error));
+	}
+}
+
+static int open_tun(const struct port_request *rq, struct error *err)
+{
+	struct ifreq ifr = {
+		.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
+	};
+	int fd, error;
+
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		error = errno;
+		return error_set(err, error, "no-tun", NULL,
+				 "can't open /dev/net/tun: %s (modprobe tun?)",
+				 strerror(error));
+	}
+	memcpy(ifr.ifr_name, rq->tap.ifname, sizeof(ifr.ifr_name));
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+		error = errno;
+		close(fd);
+		return set_iff_error(rq, error, err);
+	}
+	return fd;
+}
+
+/* ---- settings by the descriptor ----------------------------------------- */
+
+static uint32_t set_offloads(int fd)
+{
+	unsigned int want =
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+
+	if (!ioctl(fd, TUNSETOFFLOAD, want | TUN_F_USO4 | TUN_F_USO6))
+		return PORT_TX_CSUM | PORT_TX_ALL_GSO;
+	/* What we write is taken from any kernel, USO apart; what the kernel
+	 * gives us is at its discretion: a plain frame is fine as well. */
+	if (ioctl(fd, TUNSETOFFLOAD, want) < 0)
+		log_warning("port", "TUNSETOFFLOAD: %s", strerror(errno));
+	return PORT_TX_CSUM | (PORT_TX_ALL_GSO & ~PORT_TX_USO);
+}
+
+static int set_ownership(const struct port_request *rq, int fd,
+			 struct error *err)
+{
+	const struct tap_params *tap = &rq->tap;
+
+	if (tap->has_owner && ioctl(fd, TUNSETOWNER, tap->owner) < 0)
+		return cannot(err, errno, "owner", "set the owner", rq);
+	if (tap->has_group && ioctl(fd, TUNSETGROUP, tap->group) < 0)
+		return cannot(err, errno, "group", "set the group", rq);
+	if (tap->persist && ioctl(fd, TUNSETPERSIST, 1) < 0)
+		return cannot(err, errno, "persist", "set persistence", rq);
+	return 0;
+}
+
+static int set_descriptor(const struct port_request *rq,
+			  struct port_grant *grant, struct error *err)
+{
+	int fd = grant->fd[0], size = (int)ETHER_VNET_LEN, sndbuf = INT_MAX;
+
+	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+		return cannot(err, errno, NULL, "set the header size", rq);
+	/* A persistent device may have somebody's limit. */
+	if (ioctl(fd, TUNSETSNDBUF, &sndbuf) < 0)
+		return cannot(err, errno, NULL, "set the send buffer", rq);
+	grant->vnet_len = ETHER_VNET_LEN;
+	grant->tx_offloads = set_offloads(fd);
+	return set_ownership(rq, fd, err);
+}
+
+static int set_carrier(const struct port_request *rq, struct port_grant *grant,
+		       struct error *err)
+{
+	int on = rq->enabled;
+
+	/* A device that is down has no carrier to speak of: the kernel keeps
+	 * what we say for the time when it's up. */
+	if (ioctl(grant->fd[0], TUNSETCARRIER, &on) < 0)
+		return cannot(err, errno, "enabled", "change the carrier", rq);
+	grant->carrier = on;
+	return 0;
+}
+
+/* ---- settings by netlink ------------------------------------------------ */
+
+static int set_mtu(struct netlink *nl, const struct port_request *rq,
+		   struct port_grant *grant, struct error *err)
+{
+	int r;
+
+	if (!rq->mtu || rq->mtu == grant->mtu)
+		return 0;
+	r = netlink_set_mtu(nl, grant->ifindex, rq->mtu);
+	if (r == -EINVAL || r == -ERANGE)
+		return error_set(err, -r, "bad-mtu", "mtu",
+				 "%s doesn't take an MTU of %u", grant->ifname,
+				 rq->mtu);
+	if (r)
+		return cannot(err, -r, "mtu", "set the MTU", rq);
+	if (grant->undo.existed && !grant->undo.mtu)
+		grant->undo.mtu = grant->mtu;
+	grant->mtu = rq->mtu;
+	return 0;
+}
+
+static int set_mac(struct netlink *nl, const struct port_request *rq,
+		   struct port_grant *grant, struct error *err)
+{
+	int r;
+
+	if (!rq->tap.mac || rq->tap.mac == grant->mac)
+		return 0;
+	r = netlink_set_mac(nl, grant->ifindex, rq->tap.mac);
+	if (r == -EADDRNOTAVAIL)
+		return error_set(err, EINVAL, "bad-mac", "mac",
+				 "%s takes no group or zero address",
+				 grant->ifname);
+	if (r)
+		return cannot(err, -r, "mac", "set the hardware address", rq);
+	if (grant->undo.existed)
+		grant->undo.mac = grant->mac;
+	grant->mac = rq->tap.mac;
+	return 0;
+}
+
+static int set_address(struct netlink *nl, const struct port_request *rq,
+		       struct port_grant *grant, struct error *err)
+{
+	struct netlink_addr addr;
+	int r;
+
+	if (!*rq->tap.address)
+		return 0;
+	if (netlink_addr_parse(rq->tap.address, &addr))
+		return error_set(err, EINVAL, "bad-address", "address",
+				 "'%s' isn't an address like 10.0.0.1/24 or "
+				 "fd00::1/64",
+				 rq->tap.address);
+	r = netlink_addr_add(nl, grant->ifindex, &addr);
+	if (r == -EEXIST)
+		return 0;
+	if (r)
+		return cannot(err, -r, "address", "set the address", rq);
+	grant->undo.added_address = true;
+	return 0;
+}
+
+static int set_device(struct netlink *nl, const struct port_request *rq,
+		      struct port_grant *grant, struct error *err)
+{
+	int r;
+
+	r = set_mac(nl, rq, grant, err);
+	if (!r)
+		r = set_mtu(nl, rq, grant, err);
+	if (!r)
+		r = set_address(nl, rq, grant, err);
+	if (r || rq->tap.handover)
+		return r;
+	r = set_carrier(rq, grant, err);
+	if (r)
+		return r;
+	/* Asked only where needed: an owner without privilege may attach to a
+	 * device that's up. */
+	if (grant->undo.was_up)
+		return 0;
+	r = netlink_set_up(nl, grant->ifindex, true);
+	return r ? cannot(err, -r, NULL, "bring up the link", rq) : 0;
+}
+
+static int take_facts(struct netlink *nl, struct port_grant *grant,
+		      struct error *err)
+{
+	struct netlink_link link;
+	struct ifreq ifr;
+	int r;
+
+	memset(&ifr, 0, sizeof(ifr));
+	r = ioctl(grant->fd[0], TUNGETIFF, &ifr) < 0 ? -errno : 0;
+	if (!r)
+		r = netlink_link_get(nl, 0, ifr.ifr_name, &link);
+	if (r)
+		return error_set(err, -r, "device-gone", "ifname",
+				 "the device disappeared: %s", strerror(-r));
+	grant->ifindex = link.ifindex;
+	memcpy(grant->ifname, link.ifname, sizeof(grant->ifname));
+	grant->mtu = link.mtu;
+	grant->mac = link.mac;
+	grant->undo.was_up = link.up;
+	return 0;
+}
+
+/* ---- acquire, adjust, release ------------------------------------------- */
+
+static void restore(struct netlink *nl, const struct port_request *rq,
+		    struct port_grant *grant)
+{
+	const struct port_undo *undo = &grant->undo;
+	struct netlink_addr addr;
+	int r = 0;
+
+	if (undo->added_address && !netlink_addr_parse(rq->tap.address, &addr))
+		r |= netlink_addr_del(nl, grant->ifindex, &addr);
+	if (undo->mtu)
+		r |= netlink_set_mtu(nl, grant->ifindex, undo->mtu);
+	if (undo->mac)
+		r |= netlink_set_mac(nl, grant->ifindex, undo->mac);
+	if (!undo->was_up)
+		r |= netlink_set_up(nl, grant->ifindex, false);
+	if (r)
+		log_debug("port", "%s: not all could be put back",
+			  grant->ifname);
+}
+
+static int tap_create(void *arg)
+{
+	struct tap_job *job = arg;
+	const struct port_request *rq = job->rq;
+	struct port_grant *grant = job->grant;
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+	int r;
+
+	if (!nl) {
+		r = errno;
+		return error_set(job->err, r, "netlink", NULL,
+				 "can't open a netlink socket: %s",
+				 strerror(r));
+	}
+	if (*rq->tap.ifname && !strchr(rq->tap.ifname, '%') &&
+	    !netlink_link_get(nl, 0, rq->tap.ifname, &link)) {
+		grant->undo.existed = true;
+		r = check_existing(&link, job->err);
+		if (r)
+			goto out;
+	}
+	r = open_tun(rq, job->err);
+	if (r < 0)
+		goto out;
+	grant->fd[0] = r;
+	grant->nfds = 1;
+	r = take_facts(nl, grant, job->err);
+	if (!r)
+		r = rq->tap.handover ? set_ownership(rq, grant->fd[0], job->err)
+				     : set_descriptor(rq, grant, job->err);
+	if (!r)
+		r = set_device(nl, rq, grant, job->err);
+	if (r && grant->undo.existed && grant->ifindex)
+		restore(nl, rq, grant);
+	if (r && !grant->undo.existed && rq->tap.persist)
+		ioctl(grant->fd[0], TUNSETPERSIST, 0);
+out:
+	if (r)
+		port_grant_close(grant);
+	netlink_close(nl);
+	return r;
+}
+
+int tap_acquire(const struct port_request *rq, struct port_grant *grant,
+		struct error *err)
+{
+	struct error said = { .err = 0 };
+	struct tap_job job = { .rq = rq, .grant = grant, .err = &said };
+	int ns = -1, r;
+
+	memset(grant, 0, sizeof(*grant));
+	if (*rq->tap.netns) {
+		ns = netlink_netns_open(rq->tap.netns);
+		if (ns < 0)
+			return error_set(err, -ns, "no-such-netns", "netns",
+					 "can't open network namespace %s: %s",
+					 rq->tap.netns, strerror(-ns));
+	}
+	r = netlink_in_netns(ns, tap_create, &job);
+	if (ns >= 0)
+		close(ns);
+	if (r && !said.err)
+		error_set(&said, -r, "netns", "netns",
+			  "can't enter network namespace %s: %s%s",
+			  rq->tap.netns, strerror(-r),
+			  r == -EPERM ? " (CAP_SYS_ADMIN is missing)" : "");
+	if (r && err)
+		*err = said;
+	return r;
+}
+
+/*
+ * Run fn where the device is now: it may have been moved since. The kernel
+ * tells by the descriptor (Linux 5.8); where it doesn't (no privilege), the
+ * caller's namespace is as good a guess as any.
+ */
+static int where_device_is(int (*fn)(void *arg), struct tap_job *job)
+{
+	int ns = ioctl(job->grant->fd[0], TUNGETDEVNETNS), r;
+
+	r = netlink_in_netns(ns, fn, job);
+	if (ns >= 0)
+		close(ns);
+	return r;
+}
+
+static int adjust_mtu(void *arg)
+{
+	struct tap_job *job = arg;
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+	struct ifreq ifr;
+	int r;
+
+	if (!nl)
+		return -errno;
+	memset(&ifr, 0, sizeof(ifr));
+	r = ioctl(job->grant->fd[0], TUNGETIFF, &ifr) < 0 ? -errno : 0;
+	if (!r)
+		r = netlink_link_get(nl, 0, ifr.ifr_name, &link);
+	if (!r) {
+		job->grant->ifindex = link.ifindex;
+		memcpy(job->grant->ifname, link.ifname, sizeof(link.ifname));
+		job->grant->mtu = link.mtu;
+		r = set_mtu(nl, job->rq, job->grant, job->err);
+	}
+	netlink_close(nl);
+	return r;
+}
+
+int tap_adjust(const struct port_request *rq, struct port_grant *grant,
+	       struct error *err)
+{
+	struct error said = { .err = 0 };
+	struct tap_job job = { .rq = rq, .grant = grant, .err = &said };
+	int r;
+
+	r = set_carrier(rq, grant, err);
+	if (r || !rq->mtu)
+		return r;
+	r = where_device_is(adjust_mtu, &job);
+	if (r && !said.err)
+		cannot(&said, -r, "mtu", "set the MTU", rq);
+	if (r && err)
+		*err = said;
+	return r;
+}
+
+static int put_back(void *arg)
+{
+	struct tap_job *job = arg;
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+	struct ifreq ifr;
+
+	if (!nl)
+		return -errno;
+	memset(&ifr, 0, sizeof(ifr));
+	if (!ioctl(job->grant->fd[0], TUNGETIFF, &ifr) &&
+	    !netlink_link_get(nl, 0, ifr.ifr_name, &link)) {
+		job->grant->ifindex = link.ifindex;
+		restore(nl, job->rq, job->grant);
+	}
+	netlink_close(nl);
+	return 0;
+}
+
+void tap_release(const struct port_request *rq, struct port_grant *grant)
+{
+	struct tap_job job = { .rq = rq, .grant = grant };
+
+	if (grant->nfds && grant->undo.existed &&
+	    where_device_is(put_back, &job))
+		log_warning("port", "%s: can't be put back as it was",
+			    grant->ifname);
+	port_grant_close(grant);
+}
