@@ -1,0 +1,217 @@
+"""Console guests: starts a real Linux guest and runs commands in it.
+
+    with guest.qemu("a", folder, ["tap,id=n0,ifname=t0,script=..."]) as a:
+        a.ready()
+        status, output = a.run("ping -c 1 10.0.0.2")
+
+A Guest is a process with a console on its standard input and output: QEMU
+(microvm, emulated) or User-Mode Linux. The program on the other side of the
+console is ./init of this folder. The exchange, a line each way:
+
+    guest   GUEST-READY
+    driver  TAG COMMAND
+    guest   whatever the command prints, then TAG STATUS on a line of its own
+
+Each guest is the leader of a session of its own, because UML consists of
+several processes that must all go together. Everything that waits has a
+deadline and raises GuestError with the console's last words.
+"""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+
+BOOT_SECONDS = 60
+COMMAND_SECONDS = 30
+
+# microvm has no firmware to speak of and no PCI to scan. The two settings of
+# time keep the kernel from calibrating against an emulated timer.
+QEMU_MACHINE = [
+    "-accel", "tcg", "-M", "microvm,pit=on,pic=on,rtc=on,isa-serial=on",
+    "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+    "-serial", "stdio"]
+QEMU_CMDLINE = ("console=ttyS0 quiet panic=-1 nokaslr mitigations=off "
+                "tsc_early_khz=2000000 cryptomgr.notests "
+                "random.trust_cpu=on")
+
+
+class GuestError(Exception):
+    """The guest died, or didn't do in time what it should."""
+
+
+class Guest:
+    """A running guest. `name` is for messages only."""
+
+    def __init__(self, name, argv, **popen):
+        self.name = name
+        self.tag = 0
+        self.seen = b""
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True, **popen)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def fail(self, what):
+        """Raises GuestError with the end of the console."""
+        tail = self.seen[-1500:].decode(errors="replace")
+        raise GuestError(f"guest {self.name}: {what}; console: {tail!r}")
+
+    def expect(self, pattern, seconds):
+        """Waits for a regular expression (bytes) on the console. Returns
+        what came before it and the match, and drops both."""
+        deadline = time.monotonic() + seconds
+        while True:
+            match = re.search(pattern, self.seen)
+            if match:
+                before = self.seen[:match.start()]
+                self.seen = self.seen[match.end():]
+                return before, match
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.fail(f"no {pattern!r} within {seconds} s")
+            if select.select([self.process.stdout], [], [], left)[0]:
+                data = os.read(self.process.stdout.fileno(), 65536)
+                if not data:
+                    self.fail("it ended")
+                self.seen += data
+
+    def ready(self, seconds=BOOT_SECONDS):
+        """Waits until the guest takes commands."""
+        self.expect(rb"GUEST-READY\r?\n", seconds)
+        return self
+
+    def run(self, command, seconds=COMMAND_SECONDS):
+        """Runs one line of shell in the guest. Returns its exit status and
+        its output, standard error included."""
+        self.tag += 1
+        tag = b"@%d@" % self.tag
+        try:
+            os.write(self.process.stdin.fileno(),
+                     tag + b" " + command.encode() + b"\n")
+        except BrokenPipeError:
+            self.fail("it ended")
+        before, match = self.expect(
+            rb"\r?\n" + tag + rb" (\d+)\r?\n", seconds)
+        return (int(match[1]),
+                before.decode(errors="replace").replace("\r", ""))
+
+    def check(self, command, seconds=COMMAND_SECONDS):
+        """run() that must succeed; returns the output without blanks at
+        either end."""
+        status, output = self.run(command, seconds)
+        if status:
+            self.fail(f"{command!r} exits with {status}: {output!r}")
+        return output.strip()
+
+    def address(self, address):
+        """Gives the guest's device an address with prefix length, and
+        brings it up."""
+        self.check(f"ip addr add {address} dev eth0 && ip link set eth0 up")
+
+    def ping(self, address, *options):
+        """Pings another guest five times; each must be answered."""
+        status, output = self.run(
+            f"ping -c 5 -i 0.1 -W 5 {' '.join(options)} {address}")
+        if status or " 0% packet loss" not in output:
+            self.fail(f"ping of {address}: {output}")
+
+    def wait(self, seconds):
+        """Waits until the guest's process has ended by itself. Returns its
+        exit status and what was still to read from the console."""
+        try:
+            rest = self.process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            self.fail(f"still there after {seconds} s")
+        self.seen += rest
+        return self.process.returncode, self.seen.decode(errors="replace")
+
+    def stop(self, seconds=5):
+        """Powers the guest off, so that QEMU's exit path runs; kills it if
+        that takes too long. Harmless when the guest is gone."""
+        if self.process.poll() is None:
+            try:
+                os.write(self.process.stdin.fileno(), b"@off@ poweroff -f\n")
+                self.process.communicate(timeout=seconds)
+            except (OSError, ValueError, subprocess.TimeoutExpired):
+                pass
+        self.kill()
+
+    def kill(self):
+        """SIGKILL for the whole session: nothing in it can react."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+
+
+def qemu(name, folder, netdev, mac, device="", prefix=(), **popen):
+    """Starts a QEMU guest that boots from `folder` (see ./prepare).
+
+    netdev  QEMU's -netdev argument without the id, e.g. "tap,ifname=t0"
+    device  more properties of the virtio network device, e.g. ",csum=off"
+    prefix  a command that starts QEMU, e.g. setpriv and its options
+    """
+    return Guest(name, [
+        *prefix, "qemu-system-x86_64", *QEMU_MACHINE, "-m", "128",
+        "-kernel", f"{folder}/vmlinux", "-initrd", f"{folder}/qemu.cpio",
+        "-append", QEMU_CMDLINE, "-netdev", f"{netdev},id=n0",
+        "-device", f"virtio-net-device,netdev=n0,mac={mac}{device}"], **popen)
+
+
+def _needs_xstate():
+    """Does this processor have AMX? See uml_xstate.c."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        return " amx_tile" in file.read()
+
+
+def uml_obstacle(folder):
+    """Why User-Mode Linux can't run here, or nothing."""
+    if _needs_xstate() and not os.path.exists(f"{folder}/uml_xstate.so"):
+        return ("User-Mode Linux needs help on a processor with AMX, and "
+                "no C compiler was there to make it (package gcc)")
+    return ""
+
+
+def uml(name, folder, transport, **popen):
+    """Starts a User-Mode Linux guest. `transport` is the argument that
+    makes its network device, e.g. "vec0:transport=tap,ifname=t1"."""
+    environment = dict(os.environ)
+    if _needs_xstate():
+        environment["LD_PRELOAD"] = f"{folder}/uml_xstate.so"
+    return Guest(name, [
+        "linux.uml", "mem=128M", f"initrd={folder}/uml.cpio", "rdinit=/init",
+        "root=/dev/ram0", "quiet", "con=null", "con0=fd:0,fd:1", "ssl=null",
+        f"umid={name}", transport], env=environment, **popen)
+
+
+# busybox's wget doesn't work without the shared libraries of libc's resolver:
+# ask by hand and drop the header. (read takes no byte more than the line.)
+FETCH = (r"printf 'GET /sent HTTP/1.0\r\n\r\n' | nc {} 80 | "
+         r"{{ while read -r line && [ ${{#line}} -gt 1 ]; do :; done; cat; }} "
+         r">/tmp/got")
+
+
+def transfer(source, sink, address, megabytes=8):
+    """Moves a random file over TCP from one guest to the other, which
+    fetches it from `address`. Returns both SHA-256 sums, made on either
+    side."""
+    source.check(f"dd if=/dev/urandom of=/tmp/sent bs=1M count={megabytes}")
+    source.check("pidof httpd || httpd -h /tmp")
+    sink.check(FETCH.format(address))
+    return tuple(each.check(f"sha256sum {path}").split()[0]
+                 for each, path in ((source, "/tmp/sent"),
+                                    (sink, "/tmp/got")))

@@ -1,0 +1,353 @@
+"""What the guest tests share: a place of their own, a switch, a report.
+
+A test is a function that gets a Lab and makes claims:
+
+    def test(lab):
+        switch = lab.switch({"ports": [...]})
+        with lab.claim("a_port_is_there"):
+            assert "vm1" in switch.ports()
+
+    lab.run(test, "two_guests", programs=["qemu-system-x86_64"])
+
+Each claim becomes a line of TAP (testanything.org): "ok - CLAIM", or "not ok"
+with the reason and the end of the switch's log as comments. A test that can't
+run here says so in one skipped line. Exit status: 0, or 1 when a claim failed.
+
+The test runs as the first process of its own network, process and mount
+namespaces, with a private /run. When it ends, by itself or by any signal, the
+kernel takes all of it away: processes, devices, files. Nothing outside was
+touched, so there is nothing to clean up.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import guest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SRC = os.path.abspath(os.environ.get("SRC", os.path.join(HERE, "../..")))
+IFUP = os.path.join(SRC, "etc/qemu-ifup")
+IFDOWN = os.path.join(SRC, "etc/qemu-ifdown")
+
+TEST_SECONDS = 120      # for a whole test: it hangs
+START_SECONDS = 10      # for the switch to start or stop
+EVENT_SECONDS = 10      # for something that should happen at once
+
+# The default place: hooks and helper find it without being told.
+SOCKET = "/run/switchd/switchd.sock"
+FOLDER = "/run/lab"     # files of the test
+BOOT = "/run/boot"      # what prepare made, readable by any user
+
+# <sched.h>, <sys/prctl.h>, <sys/mount.h>
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
+PR_SET_PDEATHSIG = 1
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+
+PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "bochs": "bochs",
+            "linux.uml": "user-mode-linux", "dnsmasq": "dnsmasq-base",
+            "setpriv": "util-linux", "ip": "iproute2"}
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def until(condition, what, seconds=EVENT_SECONDS):
+    """Asks `condition` until it answers with something true, and returns
+    that. For what can't be waited for in a better way."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def uml_obstacle():
+    """Why User-Mode Linux can't run here, or nothing; for tests that do
+    something without it too."""
+    if not shutil.which("linux.uml"):
+        return _missing("linux.uml")
+    return guest.uml_obstacle(BOOT)
+
+
+def _missing(program):
+    return f"{program} is missing (package {PACKAGES[program]})"
+
+
+def command(*argv):
+    """Runs a program that must succeed; returns its output."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False,
+                          stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(argv)} exits with "
+                             f"{done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Events:
+    """The switch's notifications, from `switchctl event subscribe`."""
+
+    def __init__(self, argv):
+        # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL)
+        self.rest = b""
+        self.seen = []
+
+    def _line(self, deadline):
+        while b"\n" not in self.rest:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select(
+                    [self.process.stdout], [], [], left)[0]:
+                return None
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                raise AssertionError("event subscribe ended")
+            self.rest += data
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line)
+
+    def wait(self, method, name, seconds=EVENT_SECONDS):
+        """Waits for the notification `method` about the port `name`. Others
+        are kept for later calls; each is found once."""
+        deadline = time.monotonic() + seconds
+        looked_at = 0
+        while True:
+            for event in self.seen[looked_at:]:
+                if (event.get("method") == method and
+                        event.get("params", {}).get("name") == name):
+                    self.seen.remove(event)
+                    return event
+            looked_at = len(self.seen)
+            event = self._line(deadline)
+            if event is None:
+                raise AssertionError(f"no {method} of {name} within "
+                                     f"{seconds} s, but {self.seen}")
+            self.seen.append(event)
+
+
+class Switch:
+    """A running switchd and its client."""
+
+    def __init__(self, config):
+        path = os.path.join(FOLDER, "switchd.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file, indent=2)
+        os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
+        self.log = os.path.join(FOLDER, "switchd.log")
+        with open(self.log, "wb") as log:
+            # pylint: disable=consider-using-with
+            self.process = subprocess.Popen(
+                [os.environ["SWITCHD"], "-f", "-c", path, "-s", SOCKET],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(self._answers, "switchd answers", START_SECONDS)
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError("switchd ended with "
+                                 f"{self.process.returncode}")
+        return self.ctl("switch", "show").returncode == 0
+
+    @staticmethod
+    def argv(*args):
+        """The command line of a call."""
+        return [os.environ["SWITCHCTL"], "-s", SOCKET, *args]
+
+    def ctl(self, *args):
+        """Runs switchctl, whatever it answers."""
+        return subprocess.run(self.argv(*args), capture_output=True,
+                              text=True, check=False, timeout=20,
+                              stdin=subprocess.DEVNULL)
+
+    def result(self, *args):
+        """The JSON result of a call that must succeed."""
+        return json.loads(command(*self.argv("-j", *args)))
+
+    def ports(self):
+        """All ports as the switch lists them, by name."""
+        return {port["name"]: port
+                for port in self.result("port", "list")["ports"]}
+
+    def events(self):
+        """Subscribes to the notifications."""
+        return Events(self.argv("-j", "event", "subscribe"))
+
+    def stop(self):
+        """Ends the switch; returns its exit status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+class Lab:
+    """The test's place: makes switches and guests, and keeps the report."""
+
+    def __init__(self):
+        self.claims = 0
+        self.failed = 0
+        self.switches = []
+
+    def report(self, good, claim, skip=""):
+        """One line of the report."""
+        self.claims += 1
+        self.failed += not good
+        print(("ok" if good else "not ok") + f" - {claim}" +
+              (f" # SKIP {skip}" if skip else ""), flush=True)
+
+    def diagnose(self, error):
+        """Says in comments what went wrong and how the switch saw it."""
+        lines = traceback.format_exception(error)[-2:]
+        for switch in self.switches:
+            lines.append(f"switchd (exit status {switch.process.poll()}):")
+            with open(switch.log, encoding="utf-8", errors="replace") as log:
+                lines += log.read().splitlines()[-40:]
+            with contextlib.suppress(Exception):
+                lines.append(switch.ctl("port", "list").stdout)
+        for line in "\n".join(lines).splitlines():
+            print(f"# {line}", flush=True)
+
+    @contextlib.contextmanager
+    def claim(self, claim):
+        """The block under it must end without an exception."""
+        try:
+            yield
+        except Exception as error:  # pylint: disable=broad-except
+            self.report(False, claim)
+            self.diagnose(error)
+        else:
+            self.report(True, claim)
+
+    def switch(self, config):
+        """Starts a switch; waits until it answers."""
+        self.switches.append(Switch(config))
+        return self.switches[-1]
+
+    def end(self):
+        """The last claim of each test, then the plan."""
+        for switch in self.switches:
+            with self.claim("the_switch_ends_cleanly_on_SIGTERM"):
+                status = switch.stop()
+                assert status == 0, f"exit status {status}"
+        print(f"1..{self.claims}", flush=True)
+
+
+def _mount(source, target, kind, flags=0):
+    if libc.mount(source.encode(), target.encode(),
+                  kind.encode() if kind else None, flags, None):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
+def _move_in(boot):
+    """Furnishes the namespaces from inside."""
+    _mount("none", "/", None, MS_REC | MS_PRIVATE)
+    # The cache may be under a home folder that other users can't enter;
+    # /run may be where it is.
+    kept = os.open(boot, os.O_PATH | os.O_DIRECTORY)
+    _mount("run", "/run", "tmpfs")
+    for folder in (FOLDER, BOOT):
+        os.mkdir(folder)
+    _mount(f"/proc/self/fd/{kept}", BOOT, None, MS_BIND)
+    os.close(kept)
+    _mount("proc", "/proc", "proc")
+    _mount("sys", "/sys", "sysfs")
+    with contextlib.suppress(OSError):  # a kernel without BPF
+        _mount("bpf", "/sys/fs/bpf", "bpf")
+    command("ip", "link", "set", "lo", "up")
+    os.environ["HOME"] = FOLDER         # UML keeps its sockets there
+    os.environ["TMPDIR"] = FOLDER       # ... and its memory
+    os.environ["SWITCHD_SOCKET"] = SOCKET
+    os.environ.pop("SWITCHD_PROFILE", None)
+    os.chdir(FOLDER)
+
+
+def _inside(test, boot):
+    def hang(*_):
+        raise AssertionError(f"the test hangs: {TEST_SECONDS} s are over")
+
+    signal.signal(signal.SIGALRM, hang)
+    signal.alarm(TEST_SECONDS)
+    lab = Lab()
+    try:
+        _move_in(boot)
+        test(lab)
+    except Exception as error:  # pylint: disable=broad-except
+        lab.report(False, "the_test_reaches_its_end")
+        lab.diagnose(error)
+    lab.end()
+    return 1 if lab.failed else 0
+
+
+def _in_namespaces(test, boot):
+    """Runs the test in a child that is the first process of new namespaces;
+    returns its exit status. It dies with us."""
+    if libc.unshare(CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    us = os.getpid()
+    child = os.fork()
+    if child == 0:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # getppid() is 0 across process namespaces: look outside.
+        status = 1
+        if os.path.exists(f"/proc/{us}"):
+            status = _inside(test, boot)
+        sys.stdout.flush()
+        os._exit(status)
+
+    def give_up(number, _):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os._exit(128 + number)
+
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, give_up)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _obstacle(programs):
+    """Why the test can't run here, or nothing."""
+    if os.geteuid():
+        return "only root can make namespaces and devices"
+    for variable in ("SWITCHD", "SWITCHCTL", "HELPER"):
+        if not os.access(os.environ.get(variable, ""), os.X_OK):
+            return f"${variable} names no program"
+    for program in programs:
+        if not shutil.which(program):
+            return _missing(program)
+    return ""
+
+
+def run(test, name, programs):
+    """Runs a test and ends the process. `programs` are those that it can't
+    do without."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    for variable in ("SWITCHD", "SWITCHCTL", "HELPER"):
+        if os.environ.get(variable):
+            os.environ[variable] = os.path.abspath(os.environ[variable])
+    why = _obstacle(["ip", *programs])
+    boot = ""
+    if not why:
+        made = subprocess.run([os.path.join(HERE, "prepare")], text=True,
+                              capture_output=True, check=False)
+        boot = made.stdout.strip()
+        if made.returncode:
+            why = made.stderr.strip().splitlines()[-1]
+    if not why and "linux.uml" in programs:
+        why = guest.uml_obstacle(boot)
+    if why:
+        print(f"ok - {name} # SKIP {why}\n1..1")
+        sys.exit(0)
+    sys.exit(0 if _in_namespaces(test, boot) == 0 else 1)

@@ -1,0 +1,100 @@
+#!/usr/bin/python3 -B
+"""QEMU guests without root: their TAP devices come from switchd-helper.
+
+    guest a --- [port]  switchd  [port] --- guest b
+    10.77.0.1                               10.77.0.2
+
+QEMU runs as an ordinary user who may connect to the control socket, and
+calls the helper as "HELPER --use-vnet --fd=N --br=br0". The helper has no
+privilege either: the daemon makes the device and hands over its descriptor.
+"""
+
+import os
+import shutil
+import stat
+
+import guest
+import lab
+
+NOBODY = 65534
+
+
+def start(name, profile, number, helper):
+    """A guest that gets its device from the helper."""
+    group = os.stat(lab.SOCKET).st_gid
+    return guest.qemu(
+        name, lab.BOOT,
+        # QEMU splits this at commas, and the helper's line at blanks.
+        f"tap,helper={helper} --br={profile}" if profile != "br0" else
+        f"tap,helper={helper}",
+        f"52:54:00:77:00:{number:02x}",
+        prefix=["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
+                f"--groups={group}", "--bounding-set=-all",
+                "--inh-caps=-all", "--no-new-privs"])
+
+
+def privileges(pid):
+    """The user and the capabilities of a process."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file
+                      if ":\t" in line)
+    return fields["Uid"].split(), int(fields["CapEff"], 16)
+
+
+def test(place):
+    # The build may be where an ordinary user can't go.
+    helper = os.path.join(lab.FOLDER, "switchd-helper")
+    shutil.copy(os.environ["HELPER"], helper)
+    assert not os.stat(helper).st_mode & (stat.S_ISUID | stat.S_ISGID)
+    acl = os.path.join(lab.FOLDER, "helper.acl")
+    with open(acl, "w", encoding="ascii") as file:
+        file.write("# who may have which profile\nallow br0\n")
+    switch = place.switch({
+        "profiles": {"br0": {"type": "tap", "mode": "access", "vlan": 10},
+                     "secret": {"type": "tap", "mode": "access", "vlan": 66}},
+        "helper-acl": acl})
+
+    a, b = start("a", "br0", 1, helper), start("b", "br0", 2, helper)
+    a.ready().address("10.77.0.1/24")
+    b.ready().address("10.77.0.2/24")
+
+    with place.claim("qemu_needs_no_privilege"):
+        for each in (a, b):
+            users, caps = privileges(each.process.pid)
+            assert users == [str(NOBODY)] * 4 and caps == 0, (users, caps)
+
+    with place.claim("guests_ping_each_other"):
+        a.ping("10.77.0.2")
+        b.ping("10.77.0.1")
+
+    with place.claim("a_file_arrives_unchanged"):
+        sent, got = guest.transfer(a, b, "10.77.0.1")
+        assert sent == got, f"{sent} became {got}"
+
+    with place.claim("each_port_has_the_settings_of_its_profile"):
+        ports = switch.ports()
+        assert len(ports) == 2, ports
+        for port in ports.values():
+            assert (port["mode"], port["vlan"]) == ("access", 10), port
+
+    with place.claim("a_killed_guest_is_detached"):
+        b.kill()
+        lab.until(lambda: len(switch.ports()) == 1, "its port is gone")
+
+    with place.claim("a_denied_profile_makes_qemu_end_with_a_message"):
+        status, output = start("c", "secret", 3, helper).wait(20)
+        assert status != 0, status
+        assert "secret" in output and "denied" in output.lower(), output
+        assert len(switch.ports()) == 1, switch.ports()
+
+    with place.claim("an_unknown_profile_makes_qemu_end_with_a_message"):
+        status, output = start("d", "nowhere", 4, helper).wait(20)
+        assert status != 0, status
+        assert "nowhere" in output, output
+
+    a.stop()
+    with place.claim("a_guest_that_powers_off_is_detached"):
+        lab.until(lambda: not switch.ports(), "its port is gone")
+
+
+lab.run(test, "qemu_helper", ["qemu-system-x86_64", "setpriv"])
