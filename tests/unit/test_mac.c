@@ -108,7 +108,7 @@ static void parse_refuses_anything_else_and_leaves_mac_alone(void **state)
 static void parse_reads_back_what_format_wrote(void **state)
 {
 	char buf[MAC_STRLEN];
-	uint64_t mac;
+	uint64_t mac = 0;
 
 	(void)state;
 	for (int bit = 0; bit < 48; bit++) {
