@@ -14,6 +14,7 @@
 #ifndef SWITCHD_SNAPSHOT_H
 #define SWITCHD_SNAPSHOT_H
 
+#include "base/epoch.h"
 #include "ports/port.h"
 #include "switchd/decide.h"
 
@@ -48,6 +49,7 @@ struct snapshot {
 	struct snapshot_flood *flood[SNAPSHOT_VLANS]; /* shared; never NULL */
 	struct snapshot_flood **sets; /* each distinct set once, for free */
 	uint32_t nsets;
+	struct epoch_retired retired;
 	struct snapshot_port port[];
 };
 

@@ -1,0 +1,398 @@
+#include "switchd/portconf.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum port_type {
+	TYPE_TAP = 1 << 0,
+	TYPE_NETDEV = 1 << 1,
+	TYPE_PCAP = 1 << 2,
+	TYPE_DUMMY = 1 << 3,
+};
+
+const char *const portconf_types[] = { "tap", "netdev", "pcap", "dummy", NULL };
+const char *const portconf_modes[] = { "access", "trunk", NULL };
+const char *const portconf_formats[] = { "pcapng", "pcap", NULL };
+
+const struct rpc_param portconf_params[] = { PORTCONF_PARAMS, { 0 } };
+
+/* Which types take a parameter that isn't common to all. */
+static const struct {
+	const char *name;
+	unsigned int types; /* enum port_type */
+} type_params[] = {
+	{ "ifname", TYPE_TAP | TYPE_NETDEV },
+	{ "owner", TYPE_TAP },
+	{ "group", TYPE_TAP },
+	{ "persist", TYPE_TAP },
+	{ "netns", TYPE_TAP },
+	{ "mac", TYPE_TAP },
+	{ "address", TYPE_TAP },
+	{ "promisc", TYPE_NETDEV },
+	{ "force", TYPE_NETDEV },
+	{ "file", TYPE_PCAP },
+	{ "filter", TYPE_PCAP },
+	{ "snaplen", TYPE_PCAP },
+	{ "rotate-size", TYPE_PCAP },
+	{ "rotate-count", TYPE_PCAP },
+	{ "format", TYPE_PCAP },
+	{ "segment", TYPE_PCAP },
+};
+
+int portconf_check_name(const char *name, struct error *err)
+{
+	static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "abcdefghijklmnopqrstuvwxyz"
+				   "0123456789._-/:";
+	size_t len = strlen(name);
+
+	if (len == 0 || len >= PORT_NAME_MAX || strspn(name, good) != len)
+		return error_set(err, EINVAL, "bad-name", "name",
+				 "a name has 1 to %d letters, digits or ._-/:",
+				 PORT_NAME_MAX - 1);
+	return 0;
+}
+
+/* ---- VLANs ---- */
+
+static void vlans_set(uint64_t *vlans, unsigned int vid)
+{
+	vlans[vid >> 6] |= 1ull << (vid & 63);
+}
+
+int portconf_parse_vlans(const char *list, uint64_t *vlans, struct error *err)
+{
+	const char *p = list;
+
+	memset(vlans, 0, SNAPSHOT_VLANS / 8);
+	do {
+		char *end;
+		unsigned long from = strtoul(p, &end, 10), to = from;
+
+		if (end == p || *p < '0' || *p > '9')
+			goto bad;
+		if (*end == '-') {
+			p = end + 1;
+			to = strtoul(p, &end, 10);
+			if (end == p || *p < '0' || *p > '9')
+				goto bad;
+		}
+		if (from < 1 || to > VLAN_ID_MAX || from > to)
+			goto bad;
+		for (; from <= to; from++)
+			vlans_set(vlans, (unsigned int)from);
+		p = end;
+	} while (*p++ == ',');
+	if (p[-1] == '\0')
+		return 0;
+bad:
+	return error_set(err, EINVAL, "bad-vlan-list", "trunk",
+			 "\"%.60s\" is no list of VLANs: write numbers from 1 "
+			 "to %d and ranges, such as 10,20-30",
+			 list, VLAN_ID_MAX);
+}
+
+json_t *portconf_format_vlans(const uint64_t *vlans)
+{
+	char buf[4096 * 5], *p = buf;
+
+	*p = '\0';
+	for (unsigned int vid = 1; vid <= VLAN_ID_MAX; vid++) {
+		unsigned int to = vid;
+
+		if (!(vlans[vid >> 6] >> (vid & 63) & 1))
+			continue;
+		while (to < VLAN_ID_MAX &&
+		       (vlans[(to + 1) >> 6] >> ((to + 1) & 63) & 1))
+			to++;
+		p += sprintf(p, p == buf ? "%u" : ",%u", vid);
+		if (to > vid)
+			p += sprintf(p, "-%u", to);
+		vid = to;
+	}
+	return json_string(buf);
+}
+
+static int parse_vlan(const json_t *p, struct port_config *c, struct error *err)
+{
+	const char *mode = rpc_get_string(p, "mode", NULL);
+	const char *trunk = rpc_get_string(p, "trunk", NULL);
+	int64_t vlan = rpc_get_int(p, "vlan", 0);
+
+	c->plain = !mode && !trunk && !vlan;
+	c->access = mode && !strcmp(mode, "access");
+	c->native = (uint16_t)(vlan ? vlan : 1);
+	if (vlan && !mode && !trunk)
+		return error_set(err, EINVAL, "mode-missing", "mode",
+				 "vlan=%d needs a mode: mode=access for a port "
+				 "in this VLAN only, or mode=trunk for a trunk "
+				 "with this native VLAN",
+				 (int)vlan);
+	if (c->access) {
+		if (!vlan)
+			return error_set(err, EINVAL, "missing-parameter",
+					 "vlan", "mode=access needs vlan=1..%d",
+					 VLAN_ID_MAX);
+		if (trunk)
+			return error_set(err, EINVAL, "not-for-mode", "trunk",
+					 "an access port has one VLAN; a list "
+					 "is for mode=trunk");
+		vlans_set(c->vlans, c->native);
+		return 0;
+	}
+	if (!trunk) {
+		memset(c->vlans, 0xff, sizeof(c->vlans));
+		return 0;
+	}
+	if (portconf_parse_vlans(trunk, c->vlans, err) < 0)
+		return -EINVAL;
+	if (vlan)
+		vlans_set(c->vlans, c->native);
+	return 0;
+}
+
+/* ---- By type ---- */
+
+static int parse_id(const char *text, bool group, uint32_t *id)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text >= '0' && *text <= '9' && !*end && n < UINT32_MAX) {
+		*id = (uint32_t)n;
+		return 0;
+	}
+	if (group) {
+		const struct group *g = getgrnam(text);
+
+		if (!g)
+			return -ENOENT;
+		*id = g->gr_gid;
+	} else {
+		const struct passwd *u = getpwnam(text);
+
+		if (!u)
+			return -ENOENT;
+		*id = u->pw_uid;
+	}
+	return 0;
+}
+
+static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
+{
+	const char *owner = rpc_get_string(p, "owner", NULL);
+	const char *group = rpc_get_string(p, "group", NULL);
+	const char *mac = rpc_get_string(p, "mac", NULL);
+
+	snprintf(t->ifname, sizeof(t->ifname), "%s",
+		 rpc_get_string(p, "ifname", ""));
+	snprintf(t->netns, sizeof(t->netns), "%s",
+		 rpc_get_string(p, "netns", ""));
+	snprintf(t->address, sizeof(t->address), "%s",
+		 rpc_get_string(p, "address", ""));
+	t->persist = rpc_get_bool(p, "persist", false);
+	t->has_owner = owner != NULL;
+	t->has_group = group != NULL;
+	if (owner && parse_id(owner, false, &t->owner) < 0)
+		return error_set(err, ENOENT, "no-such-user", "owner",
+				 "there is no user \"%s\"", owner);
+	if (group && parse_id(group, true, &t->group) < 0)
+		return error_set(err, ENOENT, "no-such-group", "group",
+				 "there is no group \"%s\"", group);
+	if (mac && (mac_parse(mac, &t->mac) < 0 || t->mac == 0 ||
+		    mac_is_group(t->mac)))
+		return error_set(err, EINVAL, "bad-mac", "mac",
+				 "\"%s\" is no address for a device: write six "
+				 "pairs of hex digits, the first one even",
+				 mac);
+	return 0;
+}
+
+static int parse_netdev(const json_t *p, struct netdev_params *n,
+			struct error *err)
+{
+	const char *ifname = rpc_get_string(p, "ifname", NULL);
+
+	if (!ifname || !*ifname)
+		return error_set(err, EINVAL, "missing-parameter", "ifname",
+				 "type=netdev needs ifname=DEVICE");
+	snprintf(n->ifname, sizeof(n->ifname), "%s", ifname);
+	n->promisc = rpc_get_bool(p, "promisc", false);
+	n->force = rpc_get_bool(p, "force", false);
+	return 0;
+}
+
+static int parse_pcap(const json_t *p, struct pcap_params *c, struct error *err)
+{
+	const char *file = rpc_get_string(p, "file", NULL);
+
+	if (!file || file[0] != '/')
+		return error_set(
+			err, EINVAL, file ? "bad-value" : "missing-parameter",
+			"file", "type=pcap needs file=/PATH, an absolute path");
+	snprintf(c->file, sizeof(c->file), "%s", file);
+	snprintf(c->filter, sizeof(c->filter), "%s",
+		 rpc_get_string(p, "filter", ""));
+	c->snaplen = (uint32_t)rpc_get_int(p, "snaplen", 0);
+	c->rotate_bytes = (uint64_t)rpc_get_int(p, "rotate-size", 0);
+	c->rotate_files = (uint32_t)rpc_get_int(p, "rotate-count", 0);
+	c->classic = !strcmp(rpc_get_string(p, "format", "pcapng"), "pcap");
+	c->segment = rpc_get_bool(p, "segment", false);
+	if (c->rotate_files && !c->rotate_bytes)
+		return error_set(err, EINVAL, "missing-parameter",
+				 "rotate-size",
+				 "rotate-count needs rotate-size");
+	return 0;
+}
+
+static unsigned int type_bit(const char *type)
+{
+	for (unsigned int i = 0; portconf_types[i]; i++)
+		if (!strcmp(portconf_types[i], type))
+			return 1u << i;
+	return 0;
+}
+
+/* Has it a parameter that belongs to other types only? */
+static int check_type_params(const json_t *p, const char *type,
+			     struct error *err)
+{
+	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+
+	for (unsigned int i = 0; i < n; i++)
+		if (!(type_params[i].types & type_bit(type)) &&
+		    json_object_get(p, type_params[i].name))
+			return error_set(err, EINVAL, "not-for-type",
+					 type_params[i].name,
+					 "%s is not a parameter of type=%s",
+					 type_params[i].name, type);
+	return 0;
+}
+
+static int parse_by_type(const json_t *p, struct port_request *rq,
+			 struct error *err)
+{
+	switch (type_bit(rq->type)) {
+	case TYPE_TAP:
+		return parse_tap(p, &rq->tap, err);
+	case TYPE_NETDEV:
+		return parse_netdev(p, &rq->netdev, err);
+	case TYPE_PCAP:
+		return parse_pcap(p, &rq->pcap, err);
+	default:
+		return 0;
+	}
+}
+
+/* ---- All together ---- */
+
+/* The profile's parameters with the given ones on top; a new reference. */
+static json_t *merge_profile(const json_t *params, const json_t *profiles,
+			     struct error *err)
+{
+	const char *name = rpc_get_string(params, "profile", NULL);
+	json_t *merged, *profile = NULL;
+
+	if (name) {
+		profile = json_object_get(profiles, name);
+		if (!profile) {
+			error_set(err, ENOENT, "no-such-profile", "profile",
+				  "there is no profile \"%s\"", name);
+			return NULL;
+		}
+	}
+	merged = profile ? json_copy(profile) : json_object();
+	if (!merged || json_object_update(merged, (json_t *)params) < 0) {
+		json_decref(merged);
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+		return NULL;
+	}
+	return merged;
+}
+
+static int parse_merged(const json_t *p, struct port_config *c,
+			struct error *err)
+{
+	const char *type = rpc_get_string(p, "type", NULL);
+
+	if (!type)
+		return error_set(err, EINVAL, "missing-parameter", "type",
+				 "a port needs a type, such as type=tap");
+	snprintf(c->request.type, sizeof(c->request.type), "%s", type);
+	c->request.mtu = (uint32_t)rpc_get_int(p, "mtu", 0);
+	c->request.enabled = rpc_get_bool(p, "enabled", true);
+	c->uplink = rpc_get_bool(p, "uplink", false);
+	c->isolated = rpc_get_bool(p, "isolated", false);
+	c->learn = rpc_get_bool(p, "learn", true);
+	c->flood = rpc_get_bool(p, "flood", true);
+	snprintf(c->profile, sizeof(c->profile), "%s",
+		 rpc_get_string(p, "profile", ""));
+	snprintf(c->description, sizeof(c->description), "%s",
+		 rpc_get_string(p, "description", ""));
+	if (c->isolated && c->uplink)
+		return error_set(err, EINVAL, "bad-value", "isolated",
+				 "an uplink can't be isolated: isolated ports "
+				 "talk to uplinks");
+	if (check_type_params(p, type, err) < 0 || parse_vlan(p, c, err) < 0)
+		return -EINVAL;
+	return parse_by_type(p, &c->request, err);
+}
+
+int portconf_parse(const char *name, const json_t *params,
+		   const json_t *profiles, struct port_config *out,
+		   struct error *err)
+{
+	json_t *merged;
+	int r;
+
+	memset(out, 0, sizeof(*out));
+	r = portconf_check_name(name, err);
+	if (r < 0)
+		return r;
+	snprintf(out->request.name, sizeof(out->request.name), "%s", name);
+	merged = merge_profile(params, profiles, err);
+	if (!merged)
+		return err ? -err->err : -EINVAL;
+	r = parse_merged(merged, out, err);
+	json_decref(merged);
+	return r;
+}
+
+int portconf_check_profile(const char *name, const json_t *params,
+			   struct error *err)
+{
+	static const char *const own[] = { "profile", "ifname", "mac",
+					   "address" };
+	struct port_config c = { 0 };
+	int r = portconf_check_name(name, err);
+
+	if (r < 0)
+		return r;
+	r = rpc_params_check_some(portconf_params, params, false, err);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (json_object_get(params, own[i]))
+			return error_set(err, EINVAL, "not-for-profile", own[i],
+					 "%s belongs to one port and can't be "
+					 "in a profile",
+					 own[i]);
+	/* A mode alone is fine in a profile: the port may add the VLAN. */
+	if (json_object_get(params, "mode") && !json_object_get(params, "vlan"))
+		return 0;
+	return parse_vlan(params, &c, err);
+}
+
+bool portconf_same_device(const struct port_config *a,
+			  const struct port_config *b)
+{
+	struct port_request x = a->request, y = b->request;
+
+	x.mtu = y.mtu = 0;
+	x.enabled = y.enabled = false;
+	/* Both were zeroed before they were filled: padding compares equal. */
+	return !memcmp(&x, &y, sizeof(x));
+}

@@ -1,0 +1,205 @@
+/*
+ * switch - ports, VLANs, mirrors and the FDB as one thing: the switch
+ *
+ * The model behind the control socket and the configuration file, without a
+ * word of JSON-RPC and without an event loop, so that the simulator drives the
+ * same code as the daemon.
+ *
+ * Life of a port: attached (its index is in the published snapshot) ─►
+ * leaving (out of the next snapshot; a worker may still hold it) ─► gone
+ * (after the grace period: closed, released, its addresses flushed, its index
+ * free for another). A change marks the switch dirty; switch_commit() turns
+ * all changes since the last one into one snapshot. Whoever runs the loop
+ * commits once a round and reaps until nothing is left (`hooks`).
+ *
+ * Errors are struct error with the reason word and path that the control
+ * socket shows. Threads: main; the workers only see snapshots.
+ */
+#ifndef SWITCHD_SWITCH_H
+#define SWITCHD_SWITCH_H
+
+#include "fdb/fdb.h"
+#include "switchd/portconf.h"
+#include "switchd/worker.h"
+
+#define SWITCH_PORTS_DEFAULT 4096
+#define SWITCH_WORKERS_MAX   8
+
+/* What is fixed for the life of the process. */
+struct switch_options {
+	unsigned int workers;	/* 1 to SWITCH_WORKERS_MAX */
+	bool threads;		/* false: the caller steps the workers */
+	uint32_t ports_max;	/* 0 = SWITCH_PORTS_DEFAULT */
+	uint32_t fdb_entries;	/* 0 = FDB_ENTRIES_DEFAULT */
+	uint64_t fdb_secret[2]; /* random */
+};
+
+/* What `switch.set` and the configuration's "switch" object change. */
+struct switch_settings {
+	uint32_t age_s;		   /* seconds; 0 = never */
+	uint16_t tpid;		   /* 0x8100, or 0x88a8 for a provider bridge */
+	uint16_t forward_reserved; /* bit N: 01-80-C2-00-00-0N passes */
+};
+
+enum switch_origin {
+	SWITCH_ORIGIN_CONTROL,	 /* attached by hand: config.save keeps it */
+	SWITCH_ORIGIN_CONFIG,	 /* from the configuration */
+	SWITCH_ORIGIN_TRANSIENT, /* by a guest's script or helper: comes and
+				  * goes with the guest, never saved */
+};
+
+struct switch_port {
+	struct port_config config;
+	json_t *params; /* as given: what config.save writes */
+	struct port_grant grant;
+	struct port *port;
+	struct worker *worker; /* that receives from it */
+	enum switch_origin origin;
+	uid_t uid;	  /* who attached it */
+	bool leaving;	  /* out of the next snapshot */
+	bool retiring;	  /* out of the published one */
+	bool receiving;	  /* the worker has its descriptor */
+	bool up, carrier; /* of a device, as last seen */
+	char why[32];	  /* it leaves */
+	struct epoch_retired retired;
+	struct sw *sw;
+};
+
+struct switch_mirror {
+	char name[PORT_NAME_MAX];
+	char to[PORT_NAME_MAX];
+	json_t *params; /* as given */
+	json_t *from;	/* array of port names; NULL = all */
+	bool in, out;
+	bool has_vlans;
+	uint64_t vlans[SNAPSHOT_VLANS / 64];
+};
+
+/* Called on the main thread; all may be NULL. */
+struct switch_hooks {
+	/* Call switch_commit() once this round of the loop is over. */
+	void (*dirty)(void *ctx);
+	/* Something happened; steals params. Topics: switchd-protocol(7). */
+	void (*event)(void *ctx, const char *topic, json_t *params);
+	/* Is anybody listening? Saves building params. */
+	bool (*wanted)(void *ctx, const char *topic);
+	void *ctx;
+};
+
+struct sw {
+	struct worker_shared shared;
+	struct worker *worker[SWITCH_WORKERS_MAX];
+	unsigned int nworkers;
+	struct switch_settings settings;
+	struct switch_hooks hooks;
+	struct switch_port **port; /* by index; NULL = free */
+	uint32_t *generation;	   /* by index: how often it was given out */
+	uint32_t nports;	   /* attached ones, without the leaving */
+	uint32_t index_end;	   /* highest index in use + 1 */
+	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
+	unsigned int nmirrors;
+	json_t *profiles; /* object: name -> parameters */
+	bool dirty;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+};
+
+/*
+ * A switch without ports, its workers running (options->threads). NULL with
+ * *err on failure.
+ */
+struct sw *switch_new(const struct switch_options *options, struct error *err);
+
+/* Detach everything, stop the workers, free. NULL is fine. */
+void switch_free(struct sw *sw);
+
+/* Publish what changed. Cheap where nothing did. */
+void switch_commit(struct sw *sw);
+
+/* Finish what left and no worker holds any more. Returns true where
+ * something is left: call again in a millisecond. */
+bool switch_reap(struct sw *sw);
+
+/* For the files of this module: something is to be committed; a snapshot was
+ * published, so that ports can begin to receive or go. */
+void switch_dirty(struct sw *sw);
+void switch_ports_committed(struct sw *sw);
+
+/* ---- Ports ---- */
+
+/*
+ * Attach a port. `params` as in portconf_params; a reference is taken.
+ * Returns the port, or NULL with *err: port-exists, too-many-ports, and what
+ * portconf_parse and the type's acquire say.
+ */
+struct switch_port *switch_attach(struct sw *sw, const char *name,
+				  json_t *params, enum switch_origin origin,
+				  uid_t uid, struct error *err);
+
+/* Detach a port; `reason` goes into the event ("request", "device-gone"). */
+void switch_detach(struct sw *sw, struct switch_port *p, const char *reason);
+
+/*
+ * Change parameters of an attached port: those in `changes` replace what was
+ * given before, null takes one back. What belongs to the device itself is
+ * refused (reason needs-reattach). Returns 0 or -errno with *err; then
+ * nothing has changed.
+ */
+int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
+		    struct error *err) __attribute__((warn_unused_result));
+
+/* By name, by device; NULL where there is none. Leaving ones don't count. */
+struct switch_port *switch_port_find(struct sw *sw, const char *name);
+struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex);
+
+/* The ports in order of index: pass NULL, then the last one. */
+struct switch_port *switch_port_next(struct sw *sw,
+				     const struct switch_port *p);
+
+/* The counters of a port summed over the workers. */
+void switch_port_counters(struct sw *sw, const struct switch_port *p,
+			  struct port_counters *sum);
+
+/* Detach ports whose device has failed (worker_shared.failed_fd is ready). */
+void switch_ports_failed(struct sw *sw);
+
+/* A device changed (link monitor): state into the port, event. */
+void switch_port_link(struct sw *sw, struct switch_port *p, bool up,
+		      bool carrier, uint32_t mtu);
+
+/* ---- Settings, profiles ---- */
+
+/* Apply settings that have been checked. */
+void switch_settings_set(struct sw *sw, const struct switch_settings *s);
+
+/* Replace all profiles; `profiles` has been checked, a reference is taken.
+ * Ports keep what they were attached with. */
+void switch_profiles_set(struct sw *sw, json_t *profiles);
+
+/* ---- Mirrors (mirror.c) ---- */
+
+/*
+ * Copy what chosen ports or VLANs receive and/or send to a port. `params`:
+ * "to" (port), "from" (array of ports; none = all), "vlan" (list), "dir"
+ * (in, out, both). Returns 0 or -errno with *err.
+ */
+int switch_mirror_add(struct sw *sw, const char *name, json_t *params,
+		      struct error *err) __attribute__((warn_unused_result));
+
+/* Returns 0, or -ENOENT with *err. */
+int switch_mirror_remove(struct sw *sw, const char *name, struct error *err)
+	__attribute__((warn_unused_result));
+
+struct switch_mirror *switch_mirror_find(struct sw *sw, const char *name);
+
+/* Fill a snapshot's mirrors and the ports' mirror masks. */
+void switch_mirrors_snapshot(struct sw *sw, struct snapshot *s);
+
+/* ---- Events ---- */
+
+/* Is somebody listening to the topic? */
+bool switch_event_wanted(struct sw *sw, const char *topic);
+
+/* Tell it; steals params (may be NULL). */
+void switch_event(struct sw *sw, const char *topic, json_t *params);
+
+#endif

@@ -1,0 +1,401 @@
+/* The ports of a switch: attach, detach, change. See switch.h. */
+#include "switchd/switch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * How long an attach waits for a port that is just leaving to let go of the
+ * same device. Workers pass a quiescent point after every batch, so this is
+ * far more than it ever takes.
+ */
+#define SETTLE_NS (200 * 1000 * 1000ull)
+
+/* ---- Looking them up ---- */
+
+struct switch_port *switch_port_next(struct sw *sw, const struct switch_port *p)
+{
+	for (uint32_t i = p ? p->port->index + 1 : 0; i < sw->index_end; i++)
+		if (sw->port[i] && !sw->port[i]->leaving)
+			return sw->port[i];
+	return NULL;
+}
+
+struct switch_port *switch_port_find(struct sw *sw, const char *name)
+{
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(sw, p)))
+		if (!strcmp(p->config.request.name, name))
+			return p;
+	return NULL;
+}
+
+struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex)
+{
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(sw, p)))
+		if (p->grant.ifindex == ifindex &&
+		    !strcmp(p->config.request.type, "netdev"))
+			return p;
+	return NULL;
+}
+
+/* ---- Leaving ---- */
+
+/* The last word about a port carries its final numbers. */
+static json_t *event_detached(struct sw *sw, const struct switch_port *p)
+{
+	struct port_counters c;
+
+	switch_port_counters(sw, p, &c);
+	return json_pack("{s:s,s:s,s:s,s:I,s:I}", "name",
+			 p->config.request.name, "type", p->config.request.type,
+			 "reason", p->why, "rx-frames",
+			 (json_int_t)counter_get(&c.rx_frames), "tx-frames",
+			 (json_int_t)counter_get(&c.tx_frames));
+}
+
+/* The grace period is over: nobody can see the port any more. */
+static void port_gone(void *arg)
+{
+	struct switch_port *p = arg;
+	struct sw *sw = p->sw;
+	uint32_t index = p->port->index;
+
+	if (switch_event_wanted(sw, "port.detached"))
+		switch_event(sw, "port.detached", event_detached(sw, p));
+	p->port->ops->close(p->port);
+	port_ops_find(p->config.request.type)
+		->release(&p->config.request, &p->grant);
+	fdb_flush(sw->shared.fdb, (int)index, FDB_ANY, true);
+	for (unsigned int i = 0; i < sw->nworkers; i++)
+		pipeline_counters_reset(worker_pipeline(sw->worker[i]), index);
+	sw->port[index] = NULL;
+	while (sw->index_end && !sw->port[sw->index_end - 1])
+		sw->index_end--;
+	json_decref(p->params);
+	free(p);
+}
+
+void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
+{
+	const char *name = p->config.request.name;
+
+	if (p->leaving)
+		return;
+	if (p->receiving)
+		worker_remove_port(p->worker, p->port);
+	p->receiving = false;
+	p->leaving = true;
+	sw->nports--;
+	switch_dirty(sw);
+	snprintf(p->why, sizeof(p->why), "%s", reason);
+	log_info("port", "%s detached: %s", name, reason);
+}
+
+/* Start to receive from what is new in the snapshot, and let go of what is
+ * no longer in it. */
+void switch_ports_committed(struct sw *sw)
+{
+	for (uint32_t i = 0; i < sw->index_end; i++) {
+		struct switch_port *p = sw->port[i];
+		int r;
+
+		if (!p)
+			continue;
+		if (p->leaving && !p->retiring) {
+			p->retiring = true;
+			epoch_retire(&sw->shared.epoch, &p->retired, port_gone,
+				     p);
+		} else if (!p->leaving && !p->receiving) {
+			r = worker_add_port(p->worker, p->port);
+			p->receiving = r == 0;
+			if (r < 0)
+				log_err("port", "%s: can't receive: %s",
+					p->port->name, strerror(-r));
+		}
+	}
+}
+
+/* Let ports that are on their way out finish, within a bound. */
+static void switch_settle(struct sw *sw)
+{
+	uint64_t until = clock_ns() + SETTLE_NS;
+
+	switch_commit(sw);
+	while (switch_reap(sw) && clock_ns() < until)
+		sched_yield();
+}
+
+static bool any_leaving(const struct sw *sw)
+{
+	for (uint32_t i = 0; i < sw->index_end; i++)
+		if (sw->port[i] && sw->port[i]->leaving)
+			return true;
+	return false;
+}
+
+/* ---- Attaching ---- */
+
+static const char *request_ifname(const struct port_request *rq)
+{
+	if (!strcmp(rq->type, "tap"))
+		return rq->tap.ifname;
+	if (!strcmp(rq->type, "netdev"))
+		return rq->netdev.ifname;
+	return "";
+}
+
+/*
+ * A guest that is started again under the same name comes with a new device
+ * before netlink has told us that the old one is gone. The index tells.
+ */
+static void detach_stale(struct sw *sw, const char *ifname)
+{
+	struct switch_port *p = NULL;
+	int now = *ifname ? (int)if_nametoindex(ifname) : 0;
+
+	while (now && (p = switch_port_next(sw, p)))
+		if (!strcmp(p->config.request.type, "netdev") &&
+		    !strcmp(p->grant.ifname, ifname) && p->grant.ifindex != now)
+			switch_detach(sw, p, "device-gone");
+}
+
+static int check_conflicts(struct sw *sw, const struct port_request *rq,
+			   struct error *err)
+{
+	const char *ifname = request_ifname(rq);
+	const struct switch_port *other;
+	int ifindex;
+
+	detach_stale(sw, ifname);
+	if (any_leaving(sw))
+		switch_settle(sw);
+	if (switch_port_find(sw, rq->name))
+		return error_set(err, EEXIST, "port-exists", "name",
+				 "there is a port \"%s\" already", rq->name);
+	ifindex = !strcmp(rq->type, "netdev") ? (int)if_nametoindex(ifname) : 0;
+	other = ifindex ? switch_port_by_ifindex(sw, ifindex) : NULL;
+	if (other)
+		return error_set(err, EEXIST, "device-attached", "ifname",
+				 "%s is attached already, as port \"%s\"",
+				 ifname, other->config.request.name);
+	return 0;
+}
+
+static int index_alloc(struct sw *sw, uint32_t *index, struct error *err)
+{
+	for (uint32_t i = 0; i < sw->shared.ports_max; i++) {
+		if (sw->port[i])
+			continue;
+		*index = i;
+		return 0;
+	}
+	return error_set(err, ENOSPC, "too-many-ports", NULL,
+			 "all %u ports are in use (the configuration's "
+			 "ports-max)",
+			 sw->shared.ports_max);
+}
+
+/* The worker with the fewest ports. */
+static struct worker *worker_choose(struct sw *sw)
+{
+	uint32_t ports[SWITCH_WORKERS_MAX] = { 0 };
+	const struct switch_port *p = NULL;
+	unsigned int best = 0;
+
+	while ((p = switch_port_next(sw, p)))
+		for (unsigned int i = 0; i < sw->nworkers; i++)
+			ports[i] += sw->worker[i] == p->worker;
+	for (unsigned int i = 1; i < sw->nworkers; i++)
+		if (ports[i] < ports[best])
+			best = i;
+	return sw->worker[best];
+}
+
+static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
+		      struct error *err)
+{
+	const struct port_ops *ops = port_ops_find(p->config.request.type);
+	int r = ops->acquire(&p->config.request, &p->grant, err);
+
+	if (r < 0)
+		return r;
+	p->port = ops->open(&p->config.request, &p->grant, err);
+	if (!p->port) {
+		ops->release(&p->config.request, &p->grant);
+		return err->err ? -err->err : -ENOMEM;
+	}
+	p->port->index = index;
+	p->port->generation = ++sw->generation[index];
+	p->worker = worker_choose(sw);
+	p->up = p->config.request.enabled;
+	p->carrier = p->grant.carrier;
+	r = fdb_port_set(sw->shared.fdb, index, p->config.uplink, 0);
+	return r; /* the index is in range: can't fail */
+}
+
+struct switch_port *switch_attach(struct sw *sw, const char *name,
+				  json_t *params, enum switch_origin origin,
+				  uid_t uid, struct error *err)
+{
+	struct switch_port *p = calloc(1, sizeof(*p));
+	uint32_t index = 0;
+
+	if (!p) {
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+		return NULL;
+	}
+	if (portconf_parse(name, params, sw->profiles, &p->config, err) < 0 ||
+	    check_conflicts(sw, &p->config.request, err) < 0 ||
+	    index_alloc(sw, &index, err) < 0 ||
+	    port_start(sw, p, index, err) < 0) {
+		free(p);
+		return NULL;
+	}
+	p->sw = sw;
+	p->params = json_deep_copy(params);
+	json_object_del(p->params, "name");
+	p->origin = origin;
+	p->uid = uid;
+	sw->port[index] = p;
+	if (index >= sw->index_end)
+		sw->index_end = index + 1;
+	sw->nports++;
+	switch_dirty(sw);
+	log_info("port", "%s attached: %s %s", name, p->config.request.type,
+		 p->grant.ifname);
+	if (switch_event_wanted(sw, "port.attached"))
+		switch_event(sw, "port.attached",
+			     json_pack("{s:s,s:s,s:s}", "name", name, "type",
+				       p->config.request.type, "ifname",
+				       p->grant.ifname));
+	return p;
+}
+
+/* ---- Changing ---- */
+
+/* What was given, with the changes; null takes a parameter back. */
+static json_t *params_merge(const json_t *given, const json_t *changes)
+{
+	json_t *merged = json_deep_copy(given), *value;
+	const char *key;
+	void *next;
+
+	json_object_foreach_safe((json_t *)changes, next, key, value)
+	{
+		if (json_is_null(value))
+			json_object_del(merged, key);
+		else
+			json_object_set(merged, key, value);
+	}
+	return merged;
+}
+
+/* Device first: it is what can refuse. */
+static int port_change(struct sw *sw, struct switch_port *p,
+		       const struct port_config *c, struct error *err)
+{
+	int r;
+
+	if (c->request.enabled != p->config.request.enabled ||
+	    (c->request.mtu && c->request.mtu != p->grant.mtu)) {
+		r = p->port->ops->adjust(&c->request, &p->grant, err);
+		if (r < 0)
+			return r;
+		atomic_store(&p->port->mtu, p->grant.mtu);
+	}
+	if (!c->request.enabled && p->config.request.enabled)
+		fdb_flush(sw->shared.fdb, (int)p->port->index, FDB_ANY, false);
+	p->config = *c;
+	return fdb_port_set(sw->shared.fdb, p->port->index, c->uplink, 0);
+}
+
+int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
+		    struct error *err)
+{
+	json_t *params = params_merge(p->params, changes);
+	struct port_config c;
+	int r;
+
+	if (!params)
+		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	r = portconf_parse(p->config.request.name, params, sw->profiles, &c,
+			   err);
+	if (r == 0 && !portconf_same_device(&c, &p->config))
+		r = error_set(err, EBUSY, "needs-reattach", NULL,
+			      "that belongs to the device of port \"%s\": "
+			      "detach it and attach it anew",
+			      p->config.request.name);
+	if (r == 0)
+		r = port_change(sw, p, &c, err);
+	if (r < 0) {
+		json_decref(params);
+		return r;
+	}
+	json_decref(p->params);
+	p->params = params;
+	switch_dirty(sw);
+	if (switch_event_wanted(sw, "port.changed"))
+		switch_event(
+			sw, "port.changed",
+			json_pack("{s:s}", "name", p->config.request.name));
+	return 0;
+}
+
+/* ---- What happens to them ---- */
+
+void switch_ports_failed(struct sw *sw)
+{
+	struct switch_port *p = NULL;
+	uint64_t n;
+
+	if (read(sw->shared.failed_fd, &n, sizeof(n)) < 0)
+		return;
+	while ((p = switch_port_next(sw, p)))
+		if (atomic_load(&p->port->failed))
+			switch_detach(sw, p, "device-gone");
+}
+
+void switch_port_link(struct sw *sw, struct switch_port *p, bool up,
+		      bool carrier, uint32_t mtu)
+{
+	bool same = p->up == up && p->carrier == carrier && p->grant.mtu == mtu;
+
+	if (same)
+		return;
+	p->up = up;
+	p->carrier = carrier;
+	p->grant.mtu = mtu;
+	atomic_store(&p->port->mtu, mtu);
+	log_info("port", "%s: %s, carrier %s, mtu %u", p->config.request.name,
+		 up ? "up" : "down", carrier ? "on" : "off", mtu);
+	if (switch_event_wanted(sw, "port.link"))
+		switch_event(sw, "port.link",
+			     json_pack("{s:s,s:b,s:b,s:i}", "name",
+				       p->config.request.name, "up", up,
+				       "carrier", carrier, "mtu", (int)mtu));
+}
+
+void switch_port_counters(struct sw *sw, const struct switch_port *p,
+			  struct port_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int w = 0; w < sw->nworkers; w++) {
+		const struct port_counters *c = pipeline_counters(
+			worker_pipeline(sw->worker[w]), p->port->index);
+		const counter *from = &c->rx_frames;
+		counter *to = &sum->rx_frames;
+
+		/* A block of counters from end to end. */
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(counter); i++)
+			counter_add(&to[i], counter_get(&from[i]));
+	}
+}
