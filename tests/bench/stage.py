@@ -56,11 +56,10 @@ class Stage:
         self.dir = tempfile.mkdtemp(prefix=f"switchd-bench.{os.getpid()}.")
         self.prefix = f"swb{os.getpid()}"
         self.procs = []
-        self.tools = []
         self.clean_stale()
         for ns in "abs":
             run("ip", "netns", "add", self.prefix + ns)
-            for where in "all", "default":  # no ND frames between the tests
+            for where in "all", "default":  # no frames of its own
                 self.within(ns, "sysctl", "-qw",
                             f"net.ipv6.conf.{where}.disable_ipv6=1",
                             check=False)
