@@ -28,8 +28,8 @@ void fdb_account(struct fdb_writer *w, uint32_t where, int n)
 	struct fdb_account *a = &w->account[where & FDB_PORT_MASK];
 
 	if (where & FDB_STATIC_F) {
-		add_u32(&w->statics, n);
-		add_u32(&a->statics, n);
+		add_u32(&w->static_entries, n);
+		add_u32(&a->static_entries, n);
 		return;
 	}
 	add_u32(&w->entries, n);
@@ -287,7 +287,7 @@ void fdb_stats_get(const struct fdb *fdb, struct fdb_stats *out)
 	*out = (struct fdb_stats){
 		.capacity = fdb_buckets(fdb) * FDB_SLOTS,
 		.entries = get_u32(&w->entries),
-		.statics = get_u32(&w->statics),
+		.static_entries = get_u32(&w->static_entries),
 		.adopted = counter_get(&w->adopted),
 		.learned = counter_get(&w->learned),
 		.added = counter_get(&w->added),
@@ -309,7 +309,7 @@ int fdb_port_stats_get(const struct fdb *fdb, uint32_t port,
 	a = &fdb->w->account[port];
 	*out = (struct fdb_port_stats){
 		.entries = get_u32(&a->entries),
-		.statics = get_u32(&a->statics),
+		.static_entries = get_u32(&a->static_entries),
 		.refused = counter_get(&a->refused),
 	};
 	return 0;

@@ -28,12 +28,14 @@
  *
  * When there is no room: fairness
  * -------------------------------
- * An address is without room when its two buckets are full, which begins
- * when the table is about three quarters full. What happens then is a
- * security feature. A table that evicts the oldest entry, whoever's it is,
- * lets one guest that sends from random addresses push out everybody else's;
- * their frames are then flooded, and that guest reads them. A table that
- * refuses lets the same guest keep newcomers out for ever. Here instead:
+ * An address is without room when its two buckets are full. Filled to the
+ * half, a table has no room for one address in 30 000; to three quarters, for
+ * one in 150; to the end, for one in 13: it wants to be twice as big as what
+ * it is expected to hold. What happens then is a security feature. A table
+ * that evicts the oldest entry, whoever's it is, lets one guest that sends
+ * from random addresses push out everybody else's; their frames are then
+ * flooded, and that guest reads them. A table that refuses lets the same
+ * guest keep newcomers out for ever. Here instead:
  *
  *  - An entry that is past its age is taken first, whoever held it.
  *  - Else, of the ports that have a dynamic entry in the two buckets, the one
@@ -55,7 +57,8 @@
  *  - A port may have a limit of its own besides.
  *
  * An attacker with several ports is bound by the same rule for each of them:
- * a guest loses an address only to a port that holds fewer than it does.
+ * a guest loses an address only to a port that holds fewer than it does, or
+ * to an uplink within its share.
  *
  * Taking over an address that another port holds is a move, not a matter of
  * room: a learning switch can't tell a guest that migrates from one that
@@ -144,14 +147,14 @@ struct fdb_event {
 };
 
 /*
- * Once the threads are quiet, entries + statics = adopted + learned + added -
- * aged - evicted - removed.
+ * Once the threads are quiet, entries + static_entries = adopted + learned +
+ * added - aged - evicted - removed.
  */
 struct fdb_stats {
 	uint32_t capacity; /* slots */
 	uint32_t entries;  /* dynamic ones now */
-	uint32_t statics;  /* static ones now */
-	uint64_t adopted;  /* found in memory by fdb_new */
+	uint32_t static_entries;
+	uint64_t adopted; /* found in memory by fdb_new */
 	uint64_t learned;
 	uint64_t added; /* static entries that were no entries before */
 	uint64_t moved;
@@ -163,7 +166,7 @@ struct fdb_stats {
 
 struct fdb_port_stats {
 	uint32_t entries; /* dynamic ones now */
-	uint32_t statics;
+	uint32_t static_entries;
 	uint64_t refused;
 };
 

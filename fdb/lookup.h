@@ -75,20 +75,28 @@ static inline struct fdb_slot *fdb_find(const struct fdb *fdb, uint64_t key,
 }
 
 /*
- * The slot's `where` word if it is this key's, else FDB_NONE, which is no
- * possible one, as port indexes are below FDB_PORTS_MAX.
+ * What to make of a slot that was read for a key: the `where` word, the key
+ * word, `where` again. Returns the later `where`, or FDB_NONE where they don't
+ * belong together; that is no possible word, as ports are below FDB_PORTS_MAX.
  */
+static inline uint32_t fdb_slot_judge(uint64_t key, uint32_t before,
+				      uint64_t word, uint32_t after)
+{
+	if (word != (key | FDB_KEY_VALID) || (before ^ after) & FDB_GEN_MASK)
+		return FDB_NONE;
+	return after;
+}
+
+/* The slot's `where` word if it is this key's, else FDB_NONE. */
 static inline uint32_t fdb_slot_where(const struct fdb_slot *s, uint64_t key)
 {
 	uint32_t before, after;
-	uint64_t k;
+	uint64_t word;
 
 	before = atomic_load_explicit(&s->where, memory_order_acquire);
-	k = atomic_load_explicit(&s->key, memory_order_acquire);
+	word = atomic_load_explicit(&s->key, memory_order_acquire);
 	after = atomic_load_explicit(&s->where, memory_order_relaxed);
-	if (k != (key | FDB_KEY_VALID) || (before ^ after) & FDB_GEN_MASK)
-		return FDB_NONE;
-	return after;
+	return fdb_slot_judge(key, before, word, after);
 }
 
 /*

@@ -17,7 +17,7 @@
 /* What one port holds. */
 struct fdb_account {
 	_Atomic uint32_t entries; /* dynamic */
-	_Atomic uint32_t statics;
+	_Atomic uint32_t static_entries;
 	counter refused;
 	uint32_t limit; /* 0 = none */
 	bool uplink;
@@ -35,7 +35,7 @@ struct fdb_writer {
 	struct fdb_account *account;
 
 	_Atomic uint32_t entries; /* dynamic */
-	_Atomic uint32_t statics;
+	_Atomic uint32_t static_entries;
 	counter adopted, learned, added, moved;
 	counter aged, evicted, removed, refused;
 

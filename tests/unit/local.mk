@@ -4,6 +4,11 @@ unit_tests += tests/unit/test_epoch
 unit_tests += tests/unit/test_error
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_mac
+unit_tests += tests/unit/test_fdb
+unit_tests += tests/unit/test_fdb_fairness
+unit_tests += tests/unit/test_fdb_race
+EXTRA_DIST += tests/unit/fdb_fixture.h
 
 # Those with threads in them run under ThreadSanitizer too.
 thread_tests += tests/unit/test_epoch
+thread_tests += tests/unit/test_fdb_race
