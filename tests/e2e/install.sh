@@ -1,0 +1,60 @@
+#!/bin/bash
+# `make install` puts everything where an admin looks for it, below DESTDIR, and
+# `make uninstall` takes it away again, except what the admin has changed.
+#
+#	no network here
+. "$(dirname "$0")/lib.sh"
+
+root=$T/root
+make_quietly() {
+	# The tests may themselves run under make: its jobs aren't ours.
+	env -u MAKEFLAGS -u MAKELEVEL make -s -C "$BUILD" DESTDIR="$root" "$@" \
+		>"$T/make.log" 2>&1 || {
+		cat "$T/make.log" >&2
+		return 1
+	}
+}
+
+var() {
+	make -s -C "$BUILD" print-"$1"
+}
+
+is_installed() {
+	[[ -s $root/$1 ]] || {
+		echo "not there: $1" >&2
+		return 1
+	}
+}
+
+all_installed() {
+	local f
+	for f in "$@"; do
+		is_installed "$f" || return
+	done
+}
+
+claim "make install succeeds" make_quietly install
+etc=$(var sysconfdir)
+claim "daemon and client are installed and run" \
+	"$root$(var sbindir)/switchd" -V
+claim "QEMU's hooks are executable" \
+	test -x "$root$etc/switchd/qemu-ifup" -a \
+	-x "$root$etc/switchd/qemu-ifdown"
+claim "a first configuration and a sample are there" \
+	all_installed "$etc/switchd/switchd.conf" \
+	"$(var docdir)/examples/switchd.conf"
+claim "the unit names the installed daemon" \
+	grep -q "^ExecStart=$(var sbindir)/switchd " \
+	"$root$(var systemdsystemunitdir)/switchd.service"
+claim "NetworkManager and networkd are told to keep off" \
+	all_installed "$(var prefix)/lib/systemd/network/05-switchd.network" \
+	"$(var prefix)/lib/NetworkManager/conf.d/90-switchd.conf"
+
+echo '{ "ports": [], "mine": true }' >"$root$etc/switchd/switchd.conf"
+claim "a second install succeeds" make_quietly install
+claim "a second install leaves the admin's configuration alone" \
+	grep -q mine "$root$etc/switchd/switchd.conf"
+claim "make uninstall succeeds" make_quietly uninstall
+claim_equal "make uninstall leaves the admin's configuration only" \
+	"$etc/switchd/switchd.conf" "$(cd "$root" && find . -type f | cut -c2-)"
+finish
