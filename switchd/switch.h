@@ -81,6 +81,9 @@ struct switch_hooks {
 	void (*dirty)(void *ctx);
 	/* Something happened; steals params. Topics: switchd-protocol(7). */
 	void (*event)(void *ctx, const char *topic, json_t *params);
+	/* A port was attached, has gone (its grant is still good). */
+	void (*attached)(void *ctx, struct switch_port *p);
+	void (*gone)(void *ctx, struct switch_port *p);
 	/* Is anybody listening? Saves building params. */
 	bool (*wanted)(void *ctx, const char *topic);
 	void *ctx;

@@ -71,6 +71,8 @@ static void port_gone(void *arg)
 
 	if (switch_event_wanted(sw, "port.detached"))
 		switch_event(sw, "port.detached", event_detached(sw, p));
+	if (sw->hooks.gone)
+		sw->hooks.gone(sw->hooks.ctx, p);
 	p->port->ops->close(p->port);
 	port_ops_find(p->config.request.type)
 		->release(&p->config.request, &p->grant);
@@ -277,6 +279,8 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 			     json_pack("{s:s,s:s,s:s}", "name", name, "type",
 				       p->config.request.type, "ifname",
 				       p->grant.ifname));
+	if (sw->hooks.attached)
+		sw->hooks.attached(sw->hooks.ctx, p);
 	return p;
 }
 
