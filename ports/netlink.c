@@ -163,9 +163,10 @@ int netlink_link_parse(const struct nlmsghdr *nlh, struct netlink_link *link)
 		return -EPROTO;
 	memset(link, 0, sizeof(*link));
 	link->ifindex = ifi->ifi_index;
+	link->ethernet = ifi->ifi_type == ARPHRD_ETHER;
 	link->up = ifi->ifi_flags & IFF_UP;
 	mnl_attr_for_each(attr, nlh, sizeof(*ifi)) parse_attr(attr, link);
-	if (ifi->ifi_type != ARPHRD_ETHER)
+	if (!link->ethernet)
 		link->mac = 0;
 	if (!link->up)
 		link->carrier = false;

@@ -28,6 +28,7 @@ struct netlink_link {
 	int ifindex;
 	char ifname[IFNAMSIZ];
 	char kind[16];	  /* "tun", "veth", ..; "" for hardware and lo */
+	bool ethernet;	  /* ARPHRD_ETHER: not lo, not a TUN */
 	bool up;	  /* IFF_UP */
 	bool carrier;	  /* of the driver; false while down */
 	uint32_t mtu;	  /* bytes behind the Ethernet header */

@@ -1,0 +1,40 @@
+/*
+ * netdev_guard - keep the host's stack off a guest's device
+ *
+ * A device that a `netdev` port sits on still belongs to the host's network
+ * stack, which would answer ARP, ping or router solicitations there with
+ * addresses of the host. Two things keep it quiet while the port is attached:
+ * IPv6 is off on the device (so that it sends nothing by itself), and a
+ * filter at TC ingress drops whatever comes in. Packet sockets see frames
+ * before TC ingress, so the port loses nothing.
+ *
+ * The filter sits in a clsact qdisc, ours or one that's there already, behind
+ * filters of a smaller priority number. A filter that a crashed predecessor
+ * has left is recognised by priority and handle, and taken over.
+ *
+ * Threads: the main thread. Ownership: nothing is held but kernel state,
+ * described by struct port_undo.
+ */
+#ifndef PORTS_NETDEV_GUARD_H
+#define PORTS_NETDEV_GUARD_H
+
+#include "ports/netlink.h"
+#include "ports/port.h"
+
+/*
+ * Set it up; what has to be taken back is noted in grant->undo (also on
+ * failure, for netdev_guard_remove). grant->unguarded says that this kernel
+ * can't drop at ingress: the port works, the host may answer beside it.
+ *
+ * keep_ipv6  leave IPv6 alone: turning it off would lose addresses for good
+ *
+ * Returns 0 or -errno with *err.
+ */
+int netdev_guard_install(struct netlink *nl, struct port_grant *grant,
+			 bool keep_ipv6, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Take back what install noted. The device may be gone. */
+void netdev_guard_remove(struct netlink *nl, struct port_grant *grant);
+
+#endif
