@@ -39,6 +39,7 @@ static int replay_file(const char *path)
 	if (!data)
 		goto out;
 	memcpy(data, all, n);
+	fprintf(stderr, "%s\n", path); /* the last one is who crashed */
 	LLVMFuzzerTestOneInput(data, n);
 	printf("ok %u - %s\n", ++inputs, path);
 	fflush(stdout);
