@@ -55,6 +55,7 @@ packages_e2e=(
 packages_guests=(
 	binutils
 	bochs
+	bochsbios
 	busybox-static
 	cpio
 	dnsmasq-base

@@ -10,10 +10,8 @@ gets them partial. A guest whose device takes no offload must see complete
 ones, because its client checks them.
 """
 
-import os
 import socket
 import struct
-import subprocess
 
 import guest
 import lab
@@ -52,26 +50,6 @@ class Replies:
             states.append(bool(status & TP_STATUS_CSUMNOTREADY))
 
 
-def dnsmasq(ifname):
-    """Starts the server; it is there when it has made its lease file."""
-    leases = os.path.join(lab.FOLDER, "leases")
-    # pylint: disable=consider-using-with
-    server = subprocess.Popen(
-        ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
-         "--user=root", f"--interface={ifname}", "--bind-interfaces",
-         "--port=0", "--no-ping", "--pid-file=", f"--dhcp-leasefile={leases}",
-         "--log-facility=-", "--dhcp-authoritative",
-         "--dhcp-range=10.77.0.100,10.77.0.150,1h"],
-        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def serves():
-        assert server.poll() is None, f"dnsmasq: {server.returncode}"
-        with open("/proc/net/udp", encoding="ascii") as file:
-            return ":0043 " in file.read()
-
-    lab.until(serves, "dnsmasq listens on port 67")
-
-
 def lease(client):
     """Asks for a lease; returns the address that the guest then has."""
     client.check("ip link set eth0 up")
@@ -84,7 +62,7 @@ def test(place):
         {"name": "host", "type": "tap", "ifname": "sw0",
          "address": "10.77.0.254/24"}]})
     replies = Replies("sw0")
-    dnsmasq("sw0")
+    lab.dnsmasq("sw0")
     lab.command("ip", "tuntap", "add", "t3", "mode", "tap")
     switch.result("port", "attach", "t3", "type=netdev", "ifname=t3")
 

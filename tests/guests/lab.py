@@ -54,7 +54,10 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "bochs": "bochs",
             "linux.uml": "user-mode-linux", "dnsmasq": "dnsmasq-base",
-            "setpriv": "util-linux", "ip": "iproute2"}
+            "setpriv": "util-linux", "ip": "iproute2",
+            "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
+            "/usr/share/seabios/vgabios-stdvga.bin": "seabios",
+            "/usr/lib/ipxe/qemu/pxe-ne2k_pci.rom": "ipxe-qemu"}
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -92,6 +95,28 @@ def command(*argv):
         raise AssertionError(f"{' '.join(argv)} exits with "
                              f"{done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def dnsmasq(ifname):
+    """Starts a DHCP server for 10.77.0.0/24 and waits until it listens.
+    Returns the path of its leases: "EXPIRY MAC ADDRESS ..." a line."""
+    leases = os.path.join(FOLDER, "leases")
+    # pylint: disable=consider-using-with
+    server = subprocess.Popen(
+        ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
+         "--user=root", f"--interface={ifname}", "--bind-interfaces",
+         "--port=0", "--no-ping", "--pid-file=", f"--dhcp-leasefile={leases}",
+         "--log-facility=-", "--dhcp-authoritative",
+         "--dhcp-range=10.77.0.100,10.77.0.150,1h"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def serves():
+        assert server.poll() is None, f"dnsmasq: {server.returncode}"
+        with open("/proc/net/udp", encoding="ascii") as file:
+            return ":0043 " in file.read()
+
+    until(serves, "dnsmasq listens on port 67")
+    return leases
 
 
 class Events:
@@ -244,7 +269,8 @@ class Lab:
         print(f"1..{self.claims}", flush=True)
 
 
-def _mount(source, target, kind, flags=0):
+def mount(source, target, kind, flags=0):
+    """mount(2). Nobody outside of the test sees it."""
     if libc.mount(source.encode(), target.encode(),
                   kind.encode() if kind else None, flags, None):
         code = ctypes.get_errno()
@@ -253,19 +279,19 @@ def _mount(source, target, kind, flags=0):
 
 def _move_in(boot):
     """Furnishes the namespaces from inside."""
-    _mount("none", "/", None, MS_REC | MS_PRIVATE)
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
     # The cache may be under a home folder that other users can't enter;
     # /run may be where it is.
     kept = os.open(boot, os.O_PATH | os.O_DIRECTORY)
-    _mount("run", "/run", "tmpfs")
+    mount("run", "/run", "tmpfs")
     for folder in (FOLDER, BOOT):
         os.mkdir(folder)
-    _mount(f"/proc/self/fd/{kept}", BOOT, None, MS_BIND)
+    mount(f"/proc/self/fd/{kept}", BOOT, None, MS_BIND)
     os.close(kept)
-    _mount("proc", "/proc", "proc")
-    _mount("sys", "/sys", "sysfs")
+    mount("proc", "/proc", "proc")
+    mount("sys", "/sys", "sysfs")
     with contextlib.suppress(OSError):  # a kernel without BPF
-        _mount("bpf", "/sys/fs/bpf", "bpf")
+        mount("bpf", "/sys/fs/bpf", "bpf")
     command("ip", "link", "set", "lo", "up")
     os.environ["HOME"] = FOLDER         # UML keeps its sockets there
     os.environ["TMPDIR"] = FOLDER       # ... and its memory
@@ -325,21 +351,21 @@ def _obstacle(programs):
         if not os.access(os.environ.get(variable, ""), os.X_OK):
             return f"${variable} names no program"
     for program in programs:
-        if not shutil.which(program):
+        if not shutil.which(program, mode=os.F_OK):
             return _missing(program)
     return ""
 
 
-def run(test, name, programs):
-    """Runs a test and ends the process. `programs` are those that it can't
-    do without."""
+def run(test, name, programs, boots=True):
+    """Runs a test and ends the process. `programs` are those (and files)
+    that it can't do without; `boots`: it needs what prepare makes."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     for variable in ("SWITCHD", "SWITCHCTL", "HELPER"):
         if os.environ.get(variable):
             os.environ[variable] = os.path.abspath(os.environ[variable])
     why = _obstacle(["ip", *programs])
-    boot = ""
-    if not why:
+    boot = HERE
+    if not why and boots:
         made = subprocess.run([os.path.join(HERE, "prepare")], text=True,
                               capture_output=True, check=False)
         boot = made.stdout.strip()
