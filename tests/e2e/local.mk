@@ -1,2 +1,7 @@
 # Shell tests need no listing; programs they call: test_programs += ...
 EXTRA_DIST += tests/e2e
+test_programs += tests/e2e/offload_kernel tests/e2e/offload_tunnel
+tests_e2e_offload_kernel_SOURCES = tests/e2e/offload_kernel.c \
+	tests/unit/superframe.c tests/unit/superframe.h
+tests_e2e_offload_tunnel_SOURCES = tests/e2e/offload_tunnel.c \
+	tests/unit/superframe.c tests/unit/superframe.h

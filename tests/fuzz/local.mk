@@ -24,3 +24,8 @@ EXTRA_DIST += tests/fuzz/replay.c
 fuzz: $(fuzz_targets)
 
 .PHONY: fuzz
+
+fuzz_targets += tests/fuzz/fuzz_offload
+tests_fuzz_fuzz_offload_SOURCES = tests/fuzz/fuzz_offload.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_offload_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_offload

@@ -18,3 +18,15 @@ EXTRA_DIST += tests/unit/rpc_rig.h
 # Those with threads in them run under ThreadSanitizer too.
 thread_tests += tests/unit/test_epoch
 thread_tests += tests/unit/test_fdb_race
+unit_tests += tests/unit/test_offload
+unit_tests += tests/unit/test_offload_check
+tests_unit_test_offload_SOURCES = tests/unit/test_offload.c \
+	tests/unit/superframe.c tests/unit/superframe.h
+tests_unit_test_offload_check_SOURCES = tests/unit/test_offload_check.c \
+	tests/unit/superframe.c tests/unit/superframe.h
+unit_tests += tests/unit/test_capfile
+unit_tests += tests/unit/test_pcap
+unit_tests += tests/unit/test_ring
+EXTRA_DIST += tests/unit/capture.h
+thread_tests += tests/unit/test_capfile
+thread_tests += tests/unit/test_ring
