@@ -1,0 +1,171 @@
+#include "ports/pcap.h"
+
+#include "ports/capfile.h"
+#include "ports/pcap_writer.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum { GRANT_FILE, GRANT_DIRECTORY, GRANT_FDS };
+
+struct pcap_port {
+	struct port port;
+	struct pcap_writer *writer;
+};
+
+static struct pcap_port *to_pcap(const struct port *p)
+{
+	return (struct pcap_port *)p; /* port is its first member */
+}
+
+/* How many files rotation keeps; 0: there is no rotation. */
+static uint32_t files_kept(const struct pcap_params *pp)
+{
+	if (!pp->rotate_bytes)
+		return 0;
+	return pp->rotate_files ? pp->rotate_files : 1;
+}
+
+/* Paths and filters get into messages and logs: no line breaks, no escapes. */
+static bool is_line(const char *s, size_t size)
+{
+	size_t len = strnlen(s, size);
+
+	for (size_t i = 0; i < len; i++)
+		if (iscntrl((unsigned char)s[i]))
+			return false;
+	return len < size;
+}
+
+static int check_params(const struct pcap_params *pp, struct error *err)
+{
+	if (!is_line(pp->file, sizeof(pp->file)))
+		return error_set(err, EINVAL, "bad-file", "file",
+				 "the path is too long or has control "
+				 "characters");
+	if (!capfile_name(pp->file))
+		return error_set(err, EINVAL, "bad-file", "file",
+				 "\"%s\" is not the absolute path of a file",
+				 pp->file);
+	if (!is_line(pp->filter, sizeof(pp->filter)))
+		return error_set(err, EINVAL, "bad-filter", "filter",
+				 "the filter is too long or has control "
+				 "characters");
+	if (pp->rotate_files && !pp->rotate_bytes)
+		return error_set(err, EINVAL, "bad-rotate", "rotate",
+				 "a number of files needs a size as well");
+	if (pp->rotate_bytes && pp->rotate_bytes < CAPFILE_ROTATE_MIN)
+		return error_set(err, ERANGE, "bad-rotate", "rotate",
+				 "files of less than %d bytes are too small",
+				 CAPFILE_ROTATE_MIN);
+	if (pp->rotate_files > CAPFILE_FILES_MAX)
+		return error_set(err, ERANGE, "bad-rotate", "rotate",
+				 "%u files are more than %d", pp->rotate_files,
+				 CAPFILE_FILES_MAX);
+	return 0;
+}
+
+static int pcap_port_adjust(const struct port_request *rq,
+			    struct port_grant *grant, struct error *err)
+{
+	(void)err;
+	if (rq->mtu)
+		grant->mtu = rq->mtu;
+	grant->carrier = rq->enabled;
+	return 0;
+}
+
+static int pcap_port_acquire(const struct port_request *rq,
+			     struct port_grant *grant, struct error *err)
+{
+	int rc;
+
+	memset(grant, 0, sizeof(*grant));
+	rc = check_params(&rq->pcap, err);
+	if (rc < 0)
+		return rc;
+	rc = capfile_open(rq->pcap.file, files_kept(&rq->pcap),
+			  &grant->fd[GRANT_FILE], &grant->fd[GRANT_DIRECTORY],
+			  err);
+	if (rc < 0)
+		return rc;
+	grant->nfds = GRANT_FDS;
+	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
+	grant->mtu = PORT_MTU_MAX;
+	return pcap_port_adjust(rq, grant, err);
+}
+
+static void pcap_port_release(const struct port_request *rq,
+			      struct port_grant *grant)
+{
+	/* Empty: it was made by acquire, and then open failed. */
+	if (grant->nfds == GRANT_FDS)
+		capfile_remove_empty(grant->fd[GRANT_FILE],
+				     grant->fd[GRANT_DIRECTORY],
+				     capfile_name(rq->pcap.file));
+	port_grant_close(grant);
+}
+
+static struct port *pcap_port_open(const struct port_request *rq,
+				   const struct port_grant *grant,
+				   struct error *err)
+{
+	struct pcap_port *pp;
+
+	if (grant->nfds != GRANT_FDS) {
+		error_set(err, EINVAL, "bad-grant", NULL,
+			  "a pcap port needs a file and its directory");
+		return NULL;
+	}
+	if (check_params(&rq->pcap, err) < 0)
+		return NULL;
+	pp = calloc(1, sizeof(*pp));
+	if (!pp) {
+		error_set(err, ENOMEM, "no-memory", NULL,
+			  "no memory for port %s", rq->name);
+		return NULL;
+	}
+	port_init(&pp->port, &port_ops_pcap, rq, grant);
+	pp->port.fd = -1; /* never readable, whatever fd[0] is */
+	pp->writer =
+		pcap_writer_new(pp->port.name, &rq->pcap, grant->fd[GRANT_FILE],
+				grant->fd[GRANT_DIRECTORY], err);
+	if (!pp->writer) {
+		free(pp);
+		return NULL;
+	}
+	return &pp->port;
+}
+
+static void pcap_port_close(struct port *p)
+{
+	pcap_writer_free(to_pcap(p)->writer);
+	free(to_pcap(p));
+}
+
+static unsigned int pcap_port_tx(struct port *p, struct frame *const *f,
+				 unsigned int n, enum drop_reason *why)
+{
+	return pcap_writer_put(to_pcap(p)->writer, f, n, why);
+}
+
+int pcap_port_name(struct port *p, uint16_t index, const char *name)
+{
+	return pcap_writer_name(to_pcap(p)->writer, index, name);
+}
+
+void pcap_port_stats(const struct port *p, struct pcap_port_stats *stats)
+{
+	pcap_writer_stats(to_pcap(p)->writer, stats);
+}
+
+const struct port_ops port_ops_pcap = {
+	.type = "pcap",
+	.acquire = pcap_port_acquire,
+	.adjust = pcap_port_adjust,
+	.release = pcap_port_release,
+	.open = pcap_port_open,
+	.close = pcap_port_close,
+	.tx = pcap_port_tx,
+};
