@@ -26,6 +26,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,45 +121,48 @@ def dnsmasq(ifname):
 
 
 class Events:
-    """The switch's notifications, from `switchctl event subscribe`."""
+    """The switch's notifications. Asked for on the control socket itself,
+    because its answer says from when on none is missed."""
 
-    def __init__(self, argv):
-        # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE,
-                                        stdin=subprocess.DEVNULL)
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(SOCKET)
         self.rest = b""
         self.seen = []
+        self.socket.sendall(b'{"jsonrpc":"2.0","id":1,'
+                            b'"method":"event.subscribe"}\n')
+        answer = self._line(time.monotonic() + EVENT_SECONDS)
+        assert answer and "result" in answer, f"event.subscribe: {answer}"
 
     def _line(self, deadline):
+        """The next line as an object; None at the deadline."""
         while b"\n" not in self.rest:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select(
-                    [self.process.stdout], [], [], left)[0]:
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
                 return None
-            data = os.read(self.process.stdout.fileno(), 65536)
+            data = self.socket.recv(65536)
             if not data:
-                raise AssertionError("event subscribe ended")
+                raise AssertionError("the switch ended the subscription")
             self.rest += data
         line, self.rest = self.rest.split(b"\n", 1)
         return json.loads(line)
 
-    def wait(self, method, name, seconds=EVENT_SECONDS):
-        """Waits for the notification `method` about the port `name`. Others
-        are kept for later calls; each is found once."""
+    def wait(self, topic, name, seconds=EVENT_SECONDS):
+        """Waits for the event `topic` about the port `name` and returns its
+        parameters. Others are kept for later calls; each is found once."""
         deadline = time.monotonic() + seconds
         looked_at = 0
         while True:
             for event in self.seen[looked_at:]:
-                if (event.get("method") == method and
-                        event.get("params", {}).get("name") == name):
+                if (event["topic"], event.get("name")) == (topic, name):
                     self.seen.remove(event)
                     return event
             looked_at = len(self.seen)
-            event = self._line(deadline)
-            if event is None:
-                raise AssertionError(f"no {method} of {name} within "
+            line = self._line(deadline)
+            if line is None:
+                raise AssertionError(f"no {topic} of {name} within "
                                      f"{seconds} s, but {self.seen}")
-            self.seen.append(event)
+            self.seen.append(line["params"])
 
 
 class Switch:
@@ -203,9 +207,10 @@ class Switch:
         return {port["name"]: port
                 for port in self.result("port", "list")["ports"]}
 
-    def events(self):
+    @staticmethod
+    def events():
         """Subscribes to the notifications."""
-        return Events(self.argv("-j", "event", "subscribe"))
+        return Events()
 
     def stop(self):
         """Ends the switch; returns its exit status."""

@@ -4,8 +4,8 @@
     guest a --- [port]  switchd  [port] --- guest b
     10.77.0.1                               10.77.0.2
 
-QEMU runs as an ordinary user who may connect to the control socket, and
-calls the helper as "HELPER --use-vnet --fd=N --br=br0". The helper has no
+QEMU runs as an ordinary user who can't open the control socket, and calls
+the helper as "HELPER --use-vnet --fd=N --br=br0". The helper has no
 privilege either: the daemon makes the device and hands over its descriptor.
 """
 
@@ -21,7 +21,8 @@ NOBODY = 65534
 
 def start(name, profile, number, helper):
     """A guest that gets its device from the helper."""
-    group = os.stat(lab.SOCKET).st_gid
+    environment = {name: value for name, value in os.environ.items()
+                   if name != "SWITCHD_SOCKET"}
     return guest.qemu(
         name, lab.BOOT,
         # QEMU splits this at commas, and the helper's line at blanks.
@@ -29,8 +30,9 @@ def start(name, profile, number, helper):
         f"tap,helper={helper}",
         f"52:54:00:77:00:{number:02x}",
         prefix=["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
-                f"--groups={group}", "--bounding-set=-all",
-                "--inh-caps=-all", "--no-new-privs"])
+                "--clear-groups", "--bounding-set=-all",
+                "--inh-caps=-all", "--no-new-privs"],
+        env=environment)
 
 
 def privileges(pid):

@@ -58,7 +58,8 @@ def test(place):
 
     a.kill()
     with place.claim("a_killed_guest_is_detached_with_an_event"):
-        events.wait("port.detached", "t1")
+        event = events.wait("port.detached", "t1")
+        assert event["reason"] == "device-gone", event
         assert set(switch.ports()) == {"t2"}, switch.ports()
 
     with place.claim("a_guest_attaches_again_under_the_same_ifname"):
