@@ -2,13 +2,7 @@
 hooksdir = $(sysconfdir)/switchd
 dist_hooks_SCRIPTS = etc/qemu-ifup etc/qemu-ifdown
 
-examplesdir = $(docdir)/examples
-dist_examples_DATA = etc/switchd.conf
-
-bashcompletionsdir = $(datadir)/bash-completion/completions
-dist_bashcompletions_DATA =
-zshcompletionsdir = $(datadir)/zsh/site-functions
-dist_zshcompletions_DATA =
+dist_examples_DATA += etc/switchd.conf
 
 if HAVE_SYSTEMD
 systemdsystemunit_DATA = etc/switchd.service
