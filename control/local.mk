@@ -9,3 +9,23 @@ control_libcontrol_a_SOURCES = \
 	control/rpc_listen.c \
 	control/rpc_method.c control/rpc_method.h \
 	control/rpc_server.c control/rpc_server.h
+
+# Everything of switchctl but its main(), for the tests.
+noinst_LIBRARIES += control/switchctl/libswitchctl.a
+control_switchctl_libswitchctl_a_SOURCES = \
+	control/switchctl/complete.c control/switchctl/complete.h \
+	control/switchctl/doc.c control/switchctl/doc.h \
+	control/switchctl/help.c control/switchctl/help.h \
+	control/switchctl/params.c control/switchctl/params.h \
+	control/switchctl/render.c control/switchctl/render.h
+
+bin_PROGRAMS += control/switchctl/switchctl
+control_switchctl_switchctl_SOURCES = control/switchctl/main.c
+control_switchctl_switchctl_LDADD = control/switchctl/libswitchctl.a \
+	$(CONTROL_LIBS)
+dist_man_MANS += control/switchctl/switchctl.8
+
+pkglibexec_PROGRAMS += control/helper/switchd-helper
+control_helper_switchd_helper_SOURCES = control/helper/main.c
+control_helper_switchd_helper_LDADD = $(CONTROL_LIBS)
+dist_man_MANS += control/helper/switchd-helper.8

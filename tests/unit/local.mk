@@ -14,6 +14,8 @@ unit_tests += tests/unit/test_rpc_listen
 unit_tests += tests/unit/test_rpc_params
 unit_tests += tests/unit/test_rpc_server
 EXTRA_DIST += tests/unit/rpc_rig.h
+unit_tests += tests/unit/test_switchctl
+tests_unit_test_switchctl_LDADD = control/switchctl/libswitchctl.a $(LDADD)
 
 # Those with threads in them run under ThreadSanitizer too.
 thread_tests += tests/unit/test_epoch
