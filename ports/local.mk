@@ -1,25 +1,19 @@
 noinst_LIBRARIES += ports/libports.a
 ports_libports_a_SOURCES = \
+	ports/capfile.c ports/capfile.h \
+	ports/csum.c ports/csum.h \
 	ports/drop.c ports/drop.h \
 	ports/dummy.c ports/dummy.h \
 	ports/frame.c ports/frame.h \
-	ports/port.c ports/port.h
-ports_libports_a_SOURCES += \
+	ports/headers.c ports/headers.h \
 	ports/link.c ports/link.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
 	ports/netlink.c ports/netlink.h \
-	ports/tap.c ports/tap.h ports/tap_acquire.c
-ports_libports_a_SOURCES += \
-	ports/csum.c ports/csum.h \
-	ports/drop.c ports/drop.h \
-	ports/frame.c ports/frame.h \
-	ports/headers.c ports/headers.h \
 	ports/offload.c ports/offload.h \
-	ports/port.c ports/port.h
-ports_libports_a_SOURCES += \
-	ports/capfile.c ports/capfile.h \
 	ports/pcap.c ports/pcap.h \
 	ports/pcap_writer.c ports/pcap_writer.h \
 	ports/pcapng.c ports/pcapng.h \
-	ports/ring.c ports/ring.h
+	ports/port.c ports/port.h \
+	ports/ring.c ports/ring.h \
+	ports/tap.c ports/tap.h ports/tap_acquire.c

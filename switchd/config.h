@@ -68,6 +68,14 @@ int config_apply(struct sw *sw, const json_t *config,
 		 struct config_changes *changes, struct error *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * The same for a file, which is read and checked first. Errors name file, line
+ * and path. Returns 0 or -errno with *err.
+ */
+int config_apply_file(struct sw *sw, const char *file,
+		      struct config_changes *changes, struct error *err)
+	__attribute__((warn_unused_result));
+
 /* The running configuration as such an object (a new reference), with
  * `daemon` (may be NULL) as its daemon object. */
 json_t *config_show(struct sw *sw, const json_t *daemon);

@@ -1,2 +1,28 @@
 noinst_LIBRARIES += switchd/libswitchd.a
-switchd_libswitchd_a_SOURCES =
+switchd_libswitchd_a_SOURCES = \
+	switchd/config.c switchd/config.h \
+	switchd/config_apply.c \
+	switchd/config_file.c \
+	switchd/config_line.c \
+	switchd/daemon.c switchd/daemon.h \
+	switchd/decide.h \
+	switchd/helper.c switchd/helper.h \
+	switchd/method_config.c \
+	switchd/method_fdb.c \
+	switchd/method_port.c \
+	switchd/method_switch.c \
+	switchd/methods.c switchd/methods.h \
+	switchd/mirror.c \
+	switchd/notify.c switchd/notify.h \
+	switchd/pipeline.c switchd/pipeline.h \
+	switchd/portconf.c switchd/portconf.h \
+	switchd/portconf_params.h \
+	switchd/snapshot.c switchd/snapshot.h \
+	switchd/static.c \
+	switchd/switch.c switchd/switch.h \
+	switchd/switch_port.c \
+	switchd/worker.c switchd/worker.h
+
+sbin_PROGRAMS += switchd/switchd
+switchd_switchd_SOURCES = switchd/main.c
+switchd_switchd_LDADD = $(SWITCHD_LIBS)

@@ -48,7 +48,8 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	sw->port = calloc(sw->shared.ports_max, sizeof(sw->port[0]));
 	sw->generation = calloc(sw->shared.ports_max, sizeof(uint32_t));
 	sw->profiles = json_object();
-	if (!sw->port || !sw->generation || !sw->profiles)
+	sw->statics = json_array();
+	if (!sw->port || !sw->generation || !sw->profiles || !sw->statics)
 		return error_set(err, ENOMEM, "no-memory", NULL,
 				 "no memory for %u ports",
 				 sw->shared.ports_max);
@@ -123,6 +124,7 @@ void switch_free(struct sw *sw)
 	if (sw->shared.failed_fd >= 0)
 		close(sw->shared.failed_fd);
 	json_decref(sw->profiles);
+	json_decref(sw->statics);
 	free(sw->generation);
 	free(sw->port);
 	free(sw);

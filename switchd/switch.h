@@ -68,8 +68,9 @@ struct switch_port {
 struct switch_mirror {
 	char name[PORT_NAME_MAX];
 	char to[PORT_NAME_MAX];
-	json_t *params; /* as given */
-	json_t *from;	/* array of port names; NULL = all */
+	json_t *params;	 /* as given */
+	json_t *from;	 /* array of port names; NULL = all */
+	bool configured; /* by the configuration, not by hand */
 	bool in, out;
 	bool has_vlans;
 	uint64_t vlans[SNAPSHOT_VLANS / 64];
@@ -102,6 +103,7 @@ struct sw {
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
 	unsigned int nmirrors;
 	json_t *profiles; /* object: name -> parameters */
+	json_t *statics;  /* array of {mac, vlan, port}: see static.c */
 	bool dirty;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };
@@ -196,6 +198,23 @@ struct switch_mirror *switch_mirror_find(struct sw *sw, const char *name);
 
 /* Fill a snapshot's mirrors and the ports' mirror masks. */
 void switch_mirrors_snapshot(struct sw *sw, struct snapshot *s);
+
+/* ---- Static addresses (static.c) ---- */
+
+/*
+ * Tie an address to a port, by the port's name: the entry comes back when a
+ * port of that name is attached anew. mac: individual, not 0; vid: 1..4094.
+ * Returns 0 or -errno with *err.
+ */
+int switch_static_add(struct sw *sw, uint64_t mac, uint16_t vid,
+		      const char *port, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Forget it. Returns whether there was one. */
+bool switch_static_remove(struct sw *sw, uint64_t mac, uint16_t vid);
+
+/* Put the entries of a port that was just attached into the FDB. */
+void switch_static_install(struct sw *sw, const struct switch_port *p);
 
 /* ---- Events ---- */
 

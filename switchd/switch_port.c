@@ -271,6 +271,7 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	if (index >= sw->index_end)
 		sw->index_end = index + 1;
 	sw->nports++;
+	switch_static_install(sw, p);
 	switch_dirty(sw);
 	log_info("port", "%s attached: %s %s", name, p->config.request.type,
 		 p->grant.ifname);

@@ -1,0 +1,156 @@
+#include "switchd/helper.h"
+
+#include "base/log.h"
+#include "switchd/methods.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define ACL_INCLUDE_MAX 8 /* files that include files */
+
+struct acl {
+	const char *profile;
+	bool allowed, denied;
+};
+
+static int acl_read(struct acl *a, const char *file, int depth,
+		    struct error *err);
+
+/* One line: a word and its argument. */
+static int acl_line(struct acl *a, const char *word, const char *arg, int depth,
+		    struct error *err)
+{
+	bool matches = !strcmp(arg, "all") || !strcmp(arg, a->profile);
+
+	if (!strcmp(word, "allow"))
+		a->allowed |= matches;
+	else if (!strcmp(word, "deny"))
+		a->denied |= matches;
+	else if (!strcmp(word, "include") && depth < ACL_INCLUDE_MAX)
+		return acl_read(a, arg, depth + 1, err);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int acl_read(struct acl *a, const char *file, int depth,
+		    struct error *err)
+{
+	FILE *f = fopen(file, "re");
+	char line[512], word[16], arg[PORT_PATH_MAX], more;
+	unsigned int n = 0;
+	int r = 0;
+
+	if (!f && depth > 0 && errno == ENOENT)
+		return 0;
+	if (!f)
+		return error_set(err, errno, "bad-acl", NULL,
+				 "can't read the ACL %s: %s", file,
+				 strerror(errno));
+	while (r == 0 && fgets(line, sizeof(line), f)) {
+		int words;
+
+		n++;
+		line[strcspn(line, "#\n")] = '\0';
+		if (!line[strspn(line, " \t\r")])
+			continue;
+		words = sscanf(line, "%15s %255s %c", word, arg, &more);
+		r = words == 2 ? acl_line(a, word, arg, depth, err) : -EINVAL;
+		if (r == -EINVAL)
+			error_set(err, EINVAL, "bad-acl", NULL,
+				  "%s:%u: write allow NAME, deny NAME or "
+				  "include FILE",
+				  file, n);
+	}
+	fclose(f);
+	return r;
+}
+
+int helper_acl_check(const char *file, const char *profile, struct error *err)
+{
+	struct acl a = { .profile = profile };
+	int r = acl_read(&a, file, 0, err);
+
+	if (r < 0)
+		return r;
+	if (a.allowed && !a.denied)
+		return 0;
+	return error_set(err, EACCES, "helper-denied", "profile",
+			 "%s doesn't allow profile \"%s\": it needs a line "
+			 "\"allow %s\" and no deny for it",
+			 file, profile, profile);
+}
+
+/* A user can't fill the switch with ports. */
+static int check_share(struct daemon *d, uid_t uid, struct error *err)
+{
+	struct switch_port *p = NULL;
+	uint32_t n = 0;
+
+	while ((p = switch_port_next(d->sw, p)))
+		n += p->origin == SWITCH_ORIGIN_TRANSIENT && p->uid == uid;
+	if (n < d->settings.helper_max)
+		return 0;
+	return error_set(err, ENOSPC, "too-many-ports", NULL,
+			 "user %u has %u ports already (the configuration's "
+			 "helper-max)",
+			 (unsigned int)uid, n);
+}
+
+/* A TAP whose descriptor is the guest's; only the device's name is ours. */
+static int tap_make(uid_t uid, struct port_request *rq,
+		    struct port_grant *grant, struct error *err)
+{
+	memset(rq, 0, sizeof(*rq));
+	snprintf(rq->type, sizeof(rq->type), "tap");
+	snprintf(rq->tap.ifname, sizeof(rq->tap.ifname), "swh%%d");
+	rq->tap.handover = true;
+	rq->tap.has_owner = true;
+	rq->tap.owner = uid;
+	rq->enabled = true;
+	return port_ops_tap.acquire(rq, grant, err);
+}
+
+void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	const char *profile = rpc_get_string(params, "profile", "");
+	uid_t uid = rpc_call_peer(call)->uid;
+	struct port_grant grant = { 0 };
+	struct port_request rq;
+	struct error err = { 0 };
+	struct switch_port *p;
+	json_t *port;
+	int fd;
+
+	if (helper_acl_check(d->settings.helper_acl, profile, &err) < 0 ||
+	    check_share(d, uid, &err) < 0 ||
+	    tap_make(uid, &rq, &grant, &err) < 0) {
+		log_notice("helper", "uid %u, profile %s: %s",
+			   (unsigned int)uid, profile, err.message);
+		rpc_error(call, &err);
+		return;
+	}
+	port = json_pack("{s:s,s:s,s:s}", "type", "netdev", "ifname",
+			 grant.ifname, "profile", profile);
+	p = switch_attach(d->sw, grant.ifname, port, SWITCH_ORIGIN_TRANSIENT,
+			  uid, &err);
+	json_decref(port);
+	fd = p ? fcntl(grant.fd[0], F_DUPFD_CLOEXEC, 0) : -1;
+	if (p && fd < 0) {
+		error_set(&err, errno, "no-descriptor", NULL, "%s",
+			  strerror(errno));
+		switch_detach(d->sw, p, "no descriptor");
+	}
+	if (fd >= 0)
+		rpc_reply_fd(call,
+			     json_pack("{s:s,s:s}", "name",
+				       p->config.request.name, "ifname",
+				       grant.ifname),
+			     fd);
+	else
+		rpc_error(call, &err);
+	port_ops_tap.release(&rq, &grant);
+}

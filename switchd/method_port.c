@@ -1,0 +1,206 @@
+/* port.*: see methods.h. */
+#include "switchd/methods.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct switch_port *method_port(struct rpc_call *call, struct daemon *d,
+				const json_t *params, const char *key)
+{
+	const char *name = rpc_get_string(params, key, "");
+	struct switch_port *p = switch_port_find(d->sw, name);
+
+	if (!p)
+		rpc_fail(call, ENOENT, "no-such-port", key,
+			 "there is no port \"%s\"", name);
+	return p;
+}
+
+json_t *method_drops(const counter *drop, bool zeros)
+{
+	json_t *o = json_object();
+
+	for (int i = 0; i < DROP_REASON_COUNT; i++)
+		if (zeros || counter_get(&drop[i]))
+			json_object_set_new(
+				o, drop_name((enum drop_reason)i),
+				json_integer(
+					(json_int_t)counter_get(&drop[i])));
+	return o;
+}
+
+uint64_t method_drops_sum(const counter *drop)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < DROP_REASON_COUNT; i++)
+		n += counter_get(&drop[i]);
+	return n;
+}
+
+json_t *method_page(const char *key, json_t *list, const char *next)
+{
+	return json_pack("{s:o,s:o}", key, list, "next",
+			 *next ? json_string(next) : json_null());
+}
+
+static const char *link_word(const struct switch_port *p)
+{
+	if (!p->config.request.enabled)
+		return "disabled";
+	if (!p->up)
+		return "down";
+	return p->carrier ? "up" : "no-carrier";
+}
+
+static json_int_t number(const counter *c)
+{
+	return (json_int_t)counter_get(c);
+}
+
+/* The line of `port list`. */
+static json_t *port_line(struct sw *sw, const struct switch_port *p)
+{
+	const struct port_config *c = &p->config;
+	struct port_counters n;
+	json_t *o;
+
+	switch_port_counters(sw, p, &n);
+	o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "name", c->request.name,
+		      "type", c->request.type, "ifname", p->grant.ifname,
+		      "state", link_word(p), "mode",
+		      c->access ? "access" : "trunk", "vlan", (int)c->native,
+		      "mtu", (int)p->grant.mtu);
+	json_object_update_new(
+		o,
+		json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "rx-frames",
+			  number(&n.rx_frames), "rx-bytes", number(&n.rx_bytes),
+			  "rx-dropped", (json_int_t)method_drops_sum(n.rx_drop),
+			  "tx-frames", number(&n.tx_frames), "tx-bytes",
+			  number(&n.tx_bytes), "tx-dropped",
+			  (json_int_t)method_drops_sum(n.tx_drop)));
+	if (*c->description)
+		json_object_set_new(o, "description",
+				    json_string(c->description));
+	return o;
+}
+
+static json_t *port_full(struct sw *sw, const struct switch_port *p)
+{
+	static const char *const origins[] = { "control", "config",
+					       "transient" };
+	struct fdb_port_stats f = { 0 };
+	struct port_counters n;
+	char mac[MAC_STRLEN];
+	json_t *o = port_line(sw, p);
+
+	switch_port_counters(sw, p, &n);
+	if (fdb_port_stats_get(sw->shared.fdb, p->port->index, &f) < 0)
+		memset(&f, 0, sizeof(f));
+	json_object_update_new(
+		o, json_pack("{s:o,s:b,s:b,s:b,s:b,s:s,s:s,s:s,s:i,s:O}",
+			     "trunk", portconf_format_vlans(p->config.vlans),
+			     "uplink", p->config.uplink, "isolated",
+			     p->config.isolated, "learn", p->config.learn,
+			     "flood", p->config.flood, "profile",
+			     p->config.profile, "origin", origins[p->origin],
+			     "mac", mac_format(p->grant.mac, mac), "ifindex",
+			     p->grant.ifindex, "parameters", p->params));
+	json_object_set_new(o, "addresses",
+			    json_pack("{s:i,s:i,s:I}", "dynamic",
+				      (int)f.entries, "static",
+				      (int)f.static_entries, "refused",
+				      (json_int_t)f.refused));
+	json_object_set_new(
+		o, "rx",
+		json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames",
+			  number(&n.rx_frames), "bytes", number(&n.rx_bytes),
+			  "segments", number(&n.rx_segments), "forwarded",
+			  number(&n.rx_forwarded), "missed",
+			  (json_int_t)atomic_load(&p->port->rx_missed), "drops",
+			  method_drops(n.rx_drop, false)));
+	json_object_set_new(o, "tx",
+			    json_pack("{s:I,s:I,s:I,s:I,s:o}", "copies",
+				      number(&n.tx_copies), "frames",
+				      number(&n.tx_frames), "bytes",
+				      number(&n.tx_bytes), "segments",
+				      number(&n.tx_segments), "drops",
+				      method_drops(n.tx_drop, false)));
+	return o;
+}
+
+void method_port_attach(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	const char *name = rpc_get_string(params, "name", "");
+	enum switch_origin origin = rpc_get_bool(params, "transient", false)
+					    ? SWITCH_ORIGIN_TRANSIENT
+					    : SWITCH_ORIGIN_CONTROL;
+	struct error err = { 0 };
+	struct switch_port *p;
+
+	json_object_del(params, "transient");
+	p = switch_attach(d->sw, name, params, origin, rpc_call_peer(call)->uid,
+			  &err);
+	if (p)
+		rpc_reply(call, port_line(d->sw, p));
+	else
+		rpc_error(call, &err);
+}
+
+void method_port_detach(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	struct switch_port *p = method_port(call, d, params, "name");
+
+	if (!p)
+		return;
+	switch_detach(d->sw, p, "request");
+	rpc_reply(call, json_object());
+}
+
+void method_port_set(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	struct switch_port *p = method_port(call, d, params, "name");
+	struct error err = { 0 };
+
+	if (!p)
+		return;
+	json_object_del(params, "name");
+	if (switch_port_set(d->sw, p, params, &err) < 0)
+		rpc_error(call, &err);
+	else
+		rpc_reply(call, port_line(d->sw, p));
+}
+
+void method_port_show(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	struct switch_port *p = method_port(call, d, params, "name");
+
+	if (p)
+		rpc_reply(call, port_full(d->sw, p));
+}
+
+/* Pages go by index; `after` is the last one that was shown. */
+void method_port_list(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	json_int_t limit = rpc_get_int(params, "limit", PAGE_DEFAULT);
+	const char *after = rpc_get_string(params, "after", NULL);
+	unsigned long past = after ? strtoul(after, NULL, 10) : 0;
+	json_t *list = json_array();
+	struct switch_port *p = NULL;
+	char next[16] = "";
+
+	while ((p = switch_port_next(d->sw, p))) {
+		if (after && p->port->index <= past)
+			continue;
+		if (limit-- == 0)
+			break;
+		json_array_append_new(list, port_line(d->sw, p));
+		snprintf(next, sizeof(next), "%u", p->port->index);
+	}
+	rpc_reply(call, method_page("ports", list, p ? next : ""));
+}

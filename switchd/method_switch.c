@@ -1,0 +1,204 @@
+/* switch.*, stats.*, worker.*, vlan.*, event.*: see methods.h. */
+#include "switchd/methods.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void method_switch_show(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	struct fdb_stats f;
+	json_t *o;
+
+	(void)params;
+	fdb_stats_get(d->sw->shared.fdb, &f);
+	o = json_pack(
+		"{s:s,s:I,s:i,s:i,s:i,s:i,s:i,s:s,s:s}", "version",
+		PACKAGE_VERSION, "uptime",
+		(json_int_t)((clock_ns() - d->sw->started_ns) / CLOCK_NS_PER_S),
+		"workers", (int)d->sw->nworkers, "ports", (int)d->sw->nports,
+		"ports-max", (int)d->sw->shared.ports_max, "addresses",
+		(int)(f.entries + f.static_entries), "fdb-entries",
+		(int)f.capacity, "socket", d->settings.socket, "config",
+		d->options.config ? d->options.config : "");
+	json_object_update_new(o, config_settings_show(&d->sw->settings));
+	rpc_reply(call, o);
+}
+
+void method_switch_set(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	struct switch_settings s = d->sw->settings;
+	struct error err = { 0 };
+
+	if (config_settings(params, &s, &err) < 0) {
+		rpc_error(call, &err);
+		return;
+	}
+	switch_settings_set(d->sw, &s);
+	rpc_reply(call, config_settings_show(&s));
+}
+
+static void counters_add(struct port_counters *sum,
+			 const struct port_counters *c)
+{
+	counter *to = (counter *)sum;
+	const counter *from = (const counter *)c;
+
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(counter); i++)
+		counter_add(&to[i], counter_get(&from[i]));
+}
+
+static json_t *rx_json(const struct port_counters *c)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames",
+			 (json_int_t)counter_get(&c->rx_frames), "bytes",
+			 (json_int_t)counter_get(&c->rx_bytes), "segments",
+			 (json_int_t)counter_get(&c->rx_segments), "forwarded",
+			 (json_int_t)counter_get(&c->rx_forwarded), "dropped",
+			 (json_int_t)method_drops_sum(c->rx_drop), "drops",
+			 method_drops(c->rx_drop, true));
+}
+
+static json_t *tx_json(const struct port_counters *c)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "copies",
+			 (json_int_t)counter_get(&c->tx_copies), "frames",
+			 (json_int_t)counter_get(&c->tx_frames), "bytes",
+			 (json_int_t)counter_get(&c->tx_bytes), "segments",
+			 (json_int_t)counter_get(&c->tx_segments), "dropped",
+			 (json_int_t)method_drops_sum(c->tx_drop), "drops",
+			 method_drops(c->tx_drop, true));
+}
+
+static json_t *fdb_json(const struct fdb *fdb)
+{
+	struct fdb_stats f;
+
+	fdb_stats_get(fdb, &f);
+	return json_pack(
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "capacity",
+		(json_int_t)f.capacity, "dynamic", (json_int_t)f.entries,
+		"static", (json_int_t)f.static_entries, "learned",
+		(json_int_t)f.learned, "added", (json_int_t)f.added, "moved",
+		(json_int_t)f.moved, "aged", (json_int_t)f.aged, "evicted",
+		(json_int_t)f.evicted, "removed", (json_int_t)f.removed,
+		"refused", (json_int_t)f.refused);
+}
+
+void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	struct port_counters sum = { 0 }, c;
+	struct switch_port *p = NULL;
+	json_t *o;
+
+	if (json_object_get(params, "port")) {
+		p = method_port(call, d, params, "port");
+		if (!p)
+			return;
+		switch_port_counters(d->sw, p, &sum);
+		rpc_reply(call, json_pack("{s:s,s:o,s:o}", "port",
+					  p->config.request.name, "rx",
+					  rx_json(&sum), "tx", tx_json(&sum)));
+		return;
+	}
+	while ((p = switch_port_next(d->sw, p))) {
+		switch_port_counters(d->sw, p, &c);
+		counters_add(&sum, &c);
+	}
+	o = json_pack("{s:o,s:o,s:o}", "rx", rx_json(&sum), "tx", tx_json(&sum),
+		      "fdb", fdb_json(d->sw->shared.fdb));
+	rpc_reply(call, o);
+}
+
+void method_worker_list(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	json_t *list = json_array();
+
+	(void)params;
+	for (unsigned int i = 0; i < d->sw->nworkers; i++) {
+		const struct worker_stats *s = worker_stats(d->sw->worker[i]);
+		struct switch_port *p = NULL;
+		int ports = 0;
+
+		while ((p = switch_port_next(d->sw, p)))
+			ports += p->worker == d->sw->worker[i];
+		json_array_append_new(
+			list, json_pack("{s:i,s:i,s:I,s:I,s:I}", "worker",
+					(int)i, "ports", ports, "wakeups",
+					(json_int_t)counter_get(&s->wakeups),
+					"batches",
+					(json_int_t)counter_get(&s->batches),
+					"frames",
+					(json_int_t)counter_get(&s->frames)));
+	}
+	rpc_reply(call, json_pack("{s:o}", "workers", list));
+}
+
+/* A VLAN is in use when a port names it: a plain trunk carries all of them
+ * and names none but its native one. */
+static bool vlan_named(const struct port_config *c, unsigned int vid)
+{
+	if (vid == c->native)
+		return c->vlans[vid >> 6] >> (vid & 63) & 1;
+	for (int i = 0; i < SNAPSHOT_VLANS / 64; i++)
+		if (c->vlans[i] != UINT64_MAX)
+			return c->vlans[vid >> 6] >> (vid & 63) & 1;
+	return false;
+}
+
+static json_t *vlan_json(struct sw *sw, unsigned int vid)
+{
+	json_t *tagged = json_array(), *untagged = json_array();
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(sw, p))) {
+		const struct port_config *c = &p->config;
+
+		if (!(c->vlans[vid >> 6] >> (vid & 63) & 1))
+			continue;
+		json_array_append_new(c->native == vid ? untagged : tagged,
+				      json_string(c->request.name));
+	}
+	return json_pack("{s:i,s:i,s:i,s:o,s:o}", "vlan", (int)vid, "untagged",
+			 (int)json_array_size(untagged), "tagged",
+			 (int)json_array_size(tagged), "untagged-ports",
+			 untagged, "tagged-ports", tagged);
+}
+
+void method_vlan_list(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct daemon *d = ctx;
+	json_t *list = json_array();
+
+	(void)params;
+	for (unsigned int vid = 1; vid <= VLAN_ID_MAX; vid++) {
+		struct switch_port *p = NULL;
+		bool named = false;
+
+		while (!named && (p = switch_port_next(d->sw, p)))
+			named = vlan_named(&p->config, vid);
+		if (named)
+			json_array_append_new(list, vlan_json(d->sw, vid));
+	}
+	rpc_reply(call, json_pack("{s:o}", "vlans", list));
+}
+
+void method_event_subscribe(struct rpc_call *call, json_t *params, void *ctx)
+{
+	struct rpc_conn *conn = rpc_call_conn(call);
+	int r = conn ? rpc_conn_subscribe(conn,
+					  json_object_get(params, "topics"))
+		     : 0;
+
+	if (r < 0) {
+		rpc_fail(call, -r, "bad-value", "topics", "bad topics");
+		return;
+	}
+	rpc_reply(call, json_object());
+	daemon_fdb_events(ctx);
+}

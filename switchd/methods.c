@@ -1,0 +1,170 @@
+/*
+ * The table of the control socket's methods. rpc.discover, the CLI's help and
+ * conversion, the completions and the man page are made from it.
+ */
+#include "switchd/methods.h"
+
+#define PORTS "port.list:ports.name"
+
+#define PAGE_PARAMS                                                       \
+	PARAM_INT("limit", 1, PAGE_MAX, "at most so many in one answer"), \
+		PARAM_STRING("after", 64,                                 \
+			     "go on where `next` of the last "            \
+			     "answer said")
+
+static const struct rpc_param name_of_port[] = {
+	PARAM_NAME("name", true, PORTS, "name of the port"),
+	{ 0 },
+};
+
+static const struct rpc_param port_attach[] = {
+	PARAM_NAME("name", true, NULL, "name of the new port"),
+	PARAM_BOOL("transient", "comes and goes with a guest: never saved"),
+	PORTCONF_PARAMS,
+	{ 0 },
+};
+
+static const struct rpc_param port_set[] = {
+	PARAM_NAME("name", true, PORTS, "name of the port"),
+	PORTCONF_PARAMS,
+	{ 0 },
+};
+
+static const struct rpc_param page[] = {
+	PAGE_PARAMS,
+	{ 0 },
+};
+
+static const struct rpc_param fdb_list[] = {
+	PARAM_NAME("port", false, PORTS, "only those behind this port"),
+	PARAM_INT("vlan", 1, VLAN_ID_MAX, "only those of this VLAN"),
+	PAGE_PARAMS,
+	{ 0 },
+};
+
+static const struct rpc_param fdb_key_params[] = {
+	{ .name = "mac",
+	  .type = RPC_STRING,
+	  .required = true,
+	  .max_len = MAC_STRLEN - 1,
+	  .completion = "fdb.list:entries.mac",
+	  .summary = "address" },
+	PARAM_INT("vlan", 1, VLAN_ID_MAX, "its VLAN; 1 where not given"),
+	{ 0 },
+};
+
+static const struct rpc_param fdb_flush_params[] = {
+	PARAM_NAME("port", false, PORTS, "only those behind this port"),
+	PARAM_INT("vlan", 1, VLAN_ID_MAX, "only those of this VLAN"),
+	{ 0 },
+};
+
+static const struct rpc_param name_of_profile[] = {
+	PARAM_NAME("name", true, "profile.list:profiles.name",
+		   "name of the profile"),
+	{ 0 },
+};
+
+static const struct rpc_param name_of_mirror[] = {
+	PARAM_NAME("name", true, "mirror.list:mirrors.name",
+		   "name of the mirror"),
+	{ 0 },
+};
+
+static const struct rpc_param stats_show[] = {
+	PARAM_NAME("port", false, PORTS, "one port instead of all"),
+	{ 0 },
+};
+
+static const struct rpc_param event_subscribe[] = {
+	{ .name = "topics",
+	  .type = RPC_STRINGS,
+	  .max = 64,
+	  .max_len = 64,
+	  .summary = "such as port, fdb.moved; all where not given" },
+	{ 0 },
+};
+
+static const struct rpc_param config_apply_params[] = {
+	{ .name = "config",
+	  .type = RPC_OBJECT,
+	  .summary = "the whole wanted configuration; where not given, the "
+		     "file is read again" },
+	{ 0 },
+};
+
+static const struct rpc_param config_save_params[] = {
+	PARAM_STRING("file", PORT_PATH_MAX - 1,
+		     "where to; the file that was read where not given"),
+	{ 0 },
+};
+
+const struct rpc_method daemon_methods[] = {
+	{ "switch.show", "the switch as a whole", NULL, NULL,
+	  "version, uptime, settings, number of ports", false,
+	  method_switch_show },
+	{ "switch.set", "change settings of the switch", NULL,
+	  config_switch_params, "the settings", false, method_switch_set },
+	{ "port.attach", "attach a port", "name", port_attach, "the port",
+	  false, method_port_attach },
+	{ "port.detach", "detach a port", "name", name_of_port, "nothing",
+	  false, method_port_detach },
+	{ "port.set", "change a port; what isn't given stays", "name", port_set,
+	  "the port", false, method_port_set },
+	{ "port.list", "the ports and their traffic", NULL, page,
+	  "an array `ports`, `next` for the next page", false,
+	  method_port_list },
+	{ "port.show", "everything about a port", "name", name_of_port,
+	  "parameters, device, counters, drop reasons", false,
+	  method_port_show },
+	{ "profile.list", "the profiles", NULL, NULL, "an array `profiles`",
+	  false, method_profile_list },
+	{ "profile.show", "a profile's parameters", "name", name_of_profile,
+	  "the parameters", false, method_profile_show },
+	{ "fdb.list", "which address is behind which port", NULL, fdb_list,
+	  "an array `entries`, `next` for the next page", false,
+	  method_fdb_list },
+	{ "fdb.add", "tie an address to a port", "mac", config_fdb_params,
+	  "nothing", false, method_fdb_add },
+	{ "fdb.remove", "forget an address", "mac", fdb_key_params, "nothing",
+	  false, method_fdb_remove },
+	{ "fdb.flush", "forget learned addresses", NULL, fdb_flush_params,
+	  "how many", false, method_fdb_flush },
+	{ "vlan.list", "the VLANs in use and their ports", NULL, NULL,
+	  "an array `vlans`", false, method_vlan_list },
+	{ "mirror.add", "copy traffic to a port", "name", config_mirror_params,
+	  "nothing", false, method_mirror_add },
+	{ "mirror.remove", "end a mirror", "name", name_of_mirror, "nothing",
+	  false, method_mirror_remove },
+	{ "mirror.list", "the mirrors", NULL, NULL, "an array `mirrors`", false,
+	  method_mirror_list },
+	{ "stats.show", "counters with every drop reason", NULL, stats_show,
+	  "rx, tx, drops, FDB", false, method_stats_show },
+	{ "worker.list", "the datapath threads", NULL, NULL,
+	  "an array `workers`", false, method_worker_list },
+	{ "event.subscribe", "be told what happens", NULL, event_subscribe,
+	  "nothing; notifications `event` follow", false,
+	  method_event_subscribe },
+	{ "config.show", "the running configuration", NULL, NULL,
+	  "a configuration as in switchd.conf(5)", false, method_config_show },
+	{ "config.apply", "bring the switch to a configuration", NULL,
+	  config_apply_params, "what was attached, detached, changed", false,
+	  method_config_apply },
+	{ "config.save", "write the running configuration to the file", NULL,
+	  config_save_params, "the file", false, method_config_save },
+	{ 0 },
+};
+
+static const struct rpc_param helper_attach[] = {
+	PARAM_NAME("profile", true, NULL, "profile of the new port"),
+	{ 0 },
+};
+
+/* All that switchd-helper's socket, which everybody may open, can do. */
+const struct rpc_method daemon_helper_methods[] = {
+	{ "helper.attach", "a TAP on the switch, for an unprivileged guest",
+	  NULL, helper_attach,
+	  "the port; the TAP's descriptor comes with the reply", false,
+	  method_helper_attach },
+	{ 0 },
+};
