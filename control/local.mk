@@ -29,3 +29,6 @@ pkglibexec_PROGRAMS += control/helper/switchd-helper
 control_helper_switchd_helper_SOURCES = control/helper/main.c
 control_helper_switchd_helper_LDADD = $(CONTROL_LIBS)
 dist_man_MANS += control/helper/switchd-helper.8
+
+dist_bashcompletions_DATA += etc/completions/switchctl.bash
+dist_zshcompletions_DATA += etc/completions/_switchctl

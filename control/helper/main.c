@@ -18,9 +18,7 @@
 
 #include "control/rpc_client.h"
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
+/* The build says it. */
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif

@@ -19,9 +19,7 @@
 #include "control/switchctl/params.h"
 #include "control/switchctl/render.h"
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
+/* The build says it. */
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
