@@ -21,6 +21,7 @@
 #define REAP_MS		 1
 #define FDB_EVENTS_MS	 100
 #define FDB_EVENTS_BATCH 256
+#define WORKERS_DEFAULT	 1
 
 uint32_t daemon_now_s(void)
 {
@@ -281,19 +282,14 @@ void daemon_fdb_events(struct daemon *d)
 
 /* ---- Start ---- */
 
-static int default_workers(void)
-{
-	return 1;
-}
-
-/* Everything that the file or the command line leaves open. */
-static int resolve(struct daemon *d, const json_t *config, struct error *err)
+/* The sockets: as said, or the default; the helper's beside the other. */
+static int resolve_sockets(struct daemon *d, struct error *err)
 {
 	struct config_daemon *s = &d->settings;
-	char dir[CONFIG_PATH_MAX];
+	char path[CONFIG_PATH_MAX];
+	const char *dir;
 	bool chosen;
 
-	config_daemon(config, s);
 	if (d->options.socket)
 		snprintf(s->socket, sizeof(s->socket), "%s", d->options.socket);
 	chosen = *s->socket;
@@ -301,20 +297,29 @@ static int resolve(struct daemon *d, const json_t *config, struct error *err)
 		return error_set(err, ENOENT, "no-socket-path", NULL,
 				 "no place for the control socket: "
 				 "XDG_RUNTIME_DIR isn't set; give one with -s");
-	snprintf(dir, sizeof(dir), "%s", s->socket);
+	snprintf(path, sizeof(path), "%s", s->socket);
+	dir = dirname(path);
+	if (!chosen && mkdir(dir, 0755) < 0 && errno != EEXIST)
+		log_warning("daemon", "can't make %s: %s", dir,
+			    strerror(errno));
 	if (!*s->helper_socket &&
 	    snprintf(s->helper_socket, sizeof(s->helper_socket),
-		     "%s/helper.sock",
-		     dirname(dir)) >= (int)sizeof(s->helper_socket))
-		return error_set(err, ENAMETOOLONG, "bad-value", "socket",
+		     "%s/helper.sock", dir) >= (int)sizeof(s->helper_socket))
+		return error_set(err, ENAMETOOLONG, "bad-value",
+				 "daemon.socket",
 				 "the socket's path is too long");
-	if (!chosen && mkdir(dirname(dir), 0755) < 0 && errno != EEXIST)
-		log_debug("daemon", "%s: %s", dir, strerror(errno));
-	if (d->options.workers)
-		s->workers = d->options.workers;
-	if (!s->workers)
-		s->workers = (uint32_t)default_workers();
 	return 0;
+}
+
+/* Everything that the file or the command line leaves open. */
+static int resolve(struct daemon *d, const json_t *config, struct error *err)
+{
+	config_daemon(config, &d->settings);
+	if (d->options.workers)
+		d->settings.workers = d->options.workers;
+	if (!d->settings.workers)
+		d->settings.workers = WORKERS_DEFAULT;
+	return resolve_sockets(d, err);
 }
 
 static int make_switch(struct daemon *d, struct error *err)

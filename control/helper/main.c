@@ -18,11 +18,6 @@
 
 #include "control/rpc_client.h"
 
-/* The build says it. */
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
-
 /* QEMU's own start waits for us. */
 #define CALL_MS 30000
 
@@ -33,19 +28,15 @@ static void usage(FILE *out)
 	      out);
 }
 
-/*
- * All that the daemon is asked for: it picks the port's name. Its answer
- * brings the descriptor.
- */
+/* The daemon picks the port's name. Its answer brings the descriptor. */
 static int tap_get(struct rpc_client *client, const char *profile, int *fd,
 		   struct error *e)
 {
-	json_t *params =
-		json_pack("{s:s, s:b}", "profile", profile, "helper", 1);
+	json_t *params = json_pack("{s:s}", "profile", profile);
 	int err;
 
-	err = rpc_client_call(client, "port.attach", params, NULL, fd, CALL_MS,
-			      e);
+	err = rpc_client_call(client, "helper.attach", params, NULL, fd,
+			      CALL_MS, e);
 	if (!err && *fd < 0)
 		return error_set(e, EPROTO, "bad-reply", NULL,
 				 "the daemon sent no descriptor");
@@ -53,22 +44,25 @@ static int tap_get(struct rpc_client *client, const char *profile, int *fd,
 }
 
 /*
- * The default socket; but where no daemon of the user's own is named, the
- * system's comes first: that is who may make a TAP.
+ * The daemon's socket for us is named by $SWITCHD_HELPER_SOCKET, or lies
+ * beside its control socket, which $SWITCHD_SOCKET names; else it's the
+ * system's.
  */
 static struct rpc_client *daemon_connect(struct error *e)
 {
-	const char *named = getenv("SWITCHD_SOCKET");
-	struct rpc_client *client;
-	struct error own;
+	const char *named = getenv("SWITCHD_HELPER_SOCKET");
+	const char *beside = getenv("SWITCHD_SOCKET");
+	char path[PATH_MAX];
+	const char *slash;
 
 	if (named && *named)
 		return rpc_client_connect(named, e);
-	client = rpc_client_connect(RPC_SYSTEM_SOCKET, e);
-	if (client || geteuid() == 0)
-		return client;
-	/* Where neither is there, the system's is what to complain about. */
-	return rpc_client_connect(NULL, &own);
+	if (!beside || !*beside)
+		beside = RPC_SYSTEM_SOCKET;
+	slash = strrchr(beside, '/');
+	snprintf(path, sizeof(path), "%.*shelper.sock",
+		 slash ? (int)(slash + 1 - beside) : 0, beside);
+	return rpc_client_connect(path, e);
 }
 
 /* As qemu-bridge-helper does it: one byte, the descriptor with it. */
