@@ -115,7 +115,7 @@ struct port_grant {
 	uint32_t vnet_len;    /* bytes of vnet header on the descriptor */
 	int ifindex;	      /* 0 where there is no device */
 	char ifname[IFNAMSIZ];
-	uint64_t mac; /* of the device; 0 where there is none */
+	uint64_t mac;	/* of the device; 0 where there is none */
 	bool carrier;	/* when it was acquired */
 	bool unguarded; /* the host's stack may answer on the device */
 	struct port_undo undo;

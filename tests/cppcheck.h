@@ -21,3 +21,8 @@
 		struct type **last; \
 	}
 #define TAILQ_ENTRY(type) LIST_ENTRY(type)
+#define json_array_foreach(array, i, value) \
+	for ((i) = 0; ((value) = json_array_get(array, i)); (i)++)
+#define json_object_foreach(object, key, value)                      \
+	for ((key) = first_key(object); ((value) = json_value(key)); \
+	     (key) = next_key(object, key))
