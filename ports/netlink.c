@@ -203,6 +203,8 @@ int netlink_link_get(struct netlink *nl, int ifindex, const char *ifname,
 		link_request(buf, RTM_GETLINK, NLM_F_ACK, ifindex);
 	int r;
 
+	if (!ifindex && !ifname)
+		return -ENODEV;
 	if (!ifindex)
 		mnl_attr_put_strz(nlh, IFLA_IFNAME, ifname);
 	memset(link, 0, sizeof(*link));

@@ -99,6 +99,9 @@ static int open_tun(const struct port_request *rq, struct error *err)
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
 		error = errno;
+		if (error == EACCES || error == EPERM)
+			return error_set(err, EPERM, "not-permitted", NULL,
+					 "this user may not open /dev/net/tun");
 		return error_set(err, error, "no-tun", NULL,
 				 "can't open /dev/net/tun: %s (modprobe tun?)",
 				 strerror(error));

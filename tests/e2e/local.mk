@@ -5,3 +5,9 @@ tests_e2e_offload_kernel_SOURCES = tests/e2e/offload_kernel.c \
 	tests/unit/superframe.c tests/unit/superframe.h
 tests_e2e_offload_tunnel_SOURCES = tests/e2e/offload_tunnel.c \
 	tests/unit/superframe.c tests/unit/superframe.h
+test_programs += tests/e2e/ports_kernel
+tests_e2e_ports_kernel_SOURCES = \
+	tests/e2e/ports_kernel.c tests/e2e/ports_kernel.h \
+	tests/e2e/ports_kernel_link.c tests/e2e/ports_kernel_netdev.c \
+	tests/e2e/ports_kernel_tap.c tests/e2e/ports_kernel_traffic.c \
+	tests/unit/superframe.c tests/unit/superframe.h

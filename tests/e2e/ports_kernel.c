@@ -1,0 +1,263 @@
+/*
+ * ports_kernel - tap, netdev and link against real devices of this kernel
+ *
+ * Needs root. Writes TAP lines; exit status 0 when every claim holds.
+ */
+#include "tests/e2e/ports_kernel.h"
+
+#include "ports/netdev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static unsigned int claims, failures;
+
+void ok_if(bool holds, const char *fmt, ...)
+{
+	va_list ap;
+
+	claims++;
+	failures += !holds;
+	fputs(holds ? "ok - " : "not ok - ", stdout);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
+}
+
+bool sh(const char *fmt, ...)
+{
+	char command[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+	return system(command) == 0;
+}
+
+struct netlink_link link_facts(const char *ifname)
+{
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+
+	if (!nl || netlink_link_get(nl, 0, ifname, &link))
+		memset(&link, 0, sizeof(link));
+	netlink_close(nl);
+	return link;
+}
+
+/* ---- ports -------------------------------------------------------------- */
+
+static void end_init(struct end *e, const char *type)
+{
+	static uint8_t memory[8 * FRAME_SLOT];
+
+	memset(e, 0, sizeof(*e));
+	snprintf(e->rq.type, sizeof(e->rq.type), "%s", type);
+	snprintf(e->rq.name, sizeof(e->rq.name), "%s", type);
+	e->rq.enabled = true;
+	e->ops = port_ops_find(type);
+	e->arena.base = memory;
+	e->arena.size = sizeof(memory);
+}
+
+void end_tap(struct end *e, const char *ifname)
+{
+	end_init(e, "tap");
+	snprintf(e->rq.tap.ifname, sizeof(e->rq.tap.ifname), "%s", ifname);
+}
+
+void end_netdev(struct end *e, const char *ifname)
+{
+	end_init(e, "netdev");
+	snprintf(e->rq.netdev.ifname, sizeof(e->rq.netdev.ifname), "%s",
+		 ifname);
+}
+
+int end_acquire(struct end *e)
+{
+	return e->ops->acquire(&e->rq, &e->grant, &e->err);
+}
+
+bool end_attach(struct end *e)
+{
+	if (!end_acquire(e))
+		e->port = e->ops->open(&e->rq, &e->grant, &e->err);
+	if (!e->port)
+		printf("# %s: %s\n", e->err.reason, e->err.message);
+	return e->port != NULL;
+}
+
+void end_detach(struct end *e)
+{
+	if (e->port)
+		e->ops->close(e->port);
+	e->port = NULL;
+	e->ops->release(&e->rq, &e->grant);
+}
+
+bool end_refused(struct end *e, int error, const char *reason, const char *says)
+{
+	int r = end_acquire(e);
+
+	if (!r) {
+		e->ops->release(&e->rq, &e->grant);
+		printf("# it was acquired\n");
+		return false;
+	}
+	printf("# %s: %s\n", e->err.reason, e->err.message);
+	return r == -error && e->err.err == error && e->grant.nfds == 0 &&
+	       !strcmp(e->err.reason, reason) && strstr(e->err.message, says);
+}
+
+unsigned int end_rx(struct end *e, int ms)
+{
+	struct pollfd pfd = { .fd = e->port->fd, .events = POLLIN };
+
+	poll(&pfd, 1, ms);
+	e->arena.used = 0;
+	return e->ops->rx(e->port, e->f, FRAME_BATCH_MAX, &e->arena);
+}
+
+struct frame *end_rx_type(struct end *e, uint16_t ethertype)
+{
+	unsigned int n;
+
+	/* Other frames are the host's own, and few. */
+	while ((n = end_rx(e, DEADLINE_MS)) > 0)
+		for (unsigned int i = 0; i < n; i++)
+			if (load_be16(e->f[i].data + 12) == ethertype)
+				return &e->f[i];
+	return NULL;
+}
+
+enum drop_reason end_tx(struct end *e, struct frame *f)
+{
+	enum drop_reason why = DROP_REASON_COUNT;
+
+	return e->ops->tx(e->port, &f, 1, &why) == 1 ? DROP_REASON_COUNT : why;
+}
+
+/* ---- the guest's side --------------------------------------------------- */
+
+int guest_open(const char *ifname, short more_flags, unsigned int offloads)
+{
+	struct ifreq ifr = {
+		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+				     more_flags),
+	};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int size = (int)ETHER_VNET_LEN;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &ifr) ||
+	    ioctl(fd, TUNSETVNETHDRSZ, &size) ||
+	    ioctl(fd, TUNSETOFFLOAD, offloads)) {
+		perror(ifname);
+		exit(1);
+	}
+	return fd;
+}
+
+bool guest_write(int fd, const struct frame *f)
+{
+	struct iovec iov[2] = {
+		{ (void *)(uintptr_t)&f->vnet, ETHER_VNET_LEN },
+		{ f->data, f->len },
+	};
+
+	return writev(fd, iov, 2) == (ssize_t)(ETHER_VNET_LEN + f->len);
+}
+
+bool guest_read(int fd, struct frame *f, int ms)
+{
+	static uint8_t buf[FRAME_SLOT];
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct virtio_net_hdr_v1 vnet;
+	struct iovec iov[2] = {
+		{ &vnet, sizeof(vnet) },
+		{ buf + FRAME_HEADROOM, FRAME_LEN_MAX },
+	};
+	ssize_t got;
+
+	poll(&pfd, 1, ms);
+	got = readv(fd, iov, 2);
+	if (got < (ssize_t)ETHER_VNET_LEN + ETHER_HEADER_LEN)
+		return false;
+	frame_init(f, buf + FRAME_HEADROOM, (uint32_t)got - ETHER_VNET_LEN);
+	f->vnet = vnet;
+	return true;
+}
+
+bool guest_read_type(int fd, struct frame *f, uint16_t ethertype)
+{
+	while (guest_read(fd, f, DEADLINE_MS))
+		if (load_be16(f->data + 12) == ethertype)
+			return true;
+	return false;
+}
+
+struct frame *lab_frame(uint32_t len, uint32_t number)
+{
+	static struct frame frames[FRAME_BATCH_MAX];
+	static uint8_t bytes[FRAME_BATCH_MAX][FRAME_HEADROOM + 9216];
+	static unsigned int next;
+	unsigned int i = next++ % FRAME_BATCH_MAX;
+	uint8_t *data = bytes[i] + FRAME_HEADROOM;
+
+	frame_init(&frames[i], data, len);
+	mac_store(data, MAC_BROADCAST);
+	mac_store(data + 6, 0x020000005e01);
+	store_be16(data + 12, LAB_TYPE);
+	store_be32(data + 14, number);
+	for (uint32_t k = 18; k < len; k++)
+		data[k] = (uint8_t)(k + number);
+	return &frames[i];
+}
+
+uint32_t lab_number(const struct frame *f)
+{
+	return load_be32(f->data + 14);
+}
+
+/* ---- main --------------------------------------------------------------- */
+
+/* A /run/netns and /sys of our own, and one more namespace. */
+static bool make_namespaces(void)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
+		return false;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return false;
+	(void)mkdir("/run/netns", 0755);
+	if (mount("tmpfs", "/run/netns", "tmpfs", 0, NULL))
+		return false;
+	return sh("ip netns add " OTHER_NS);
+}
+
+int main(void)
+{
+	if (!make_namespaces()) {
+		fprintf(stderr, "can't make namespaces: %s\n", strerror(errno));
+		return 1;
+	}
+	test_tap();
+	test_tap_traffic();
+	test_netdev();
+	test_netdev_traffic();
+	test_link();
+	printf("1..%u\n", claims);
+	return failures > 0;
+}

@@ -1,0 +1,337 @@
+/* `netdev` ports: what acquire, adjust and release do to a device. */
+#include "tests/e2e/ports_kernel.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int disable_ipv6(const char *ifname)
+{
+	char path[96];
+	int value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6",
+		 ifname);
+	file = fopen(path, "r");
+	if (file) {
+		if (fscanf(file, "%d", &value) != 1)
+			value = -1;
+		fclose(file);
+	}
+	return value;
+}
+
+static bool has_clsact(const char *ifname)
+{
+	return sh("tc qdisc show dev %s | grep -q clsact", ifname);
+}
+
+static bool has_guard(const char *ifname)
+{
+	return sh("tc filter show dev %s ingress | grep -q switchd_guard",
+		  ifname);
+}
+
+static void refusals(void)
+{
+	struct end e;
+
+	end_netdev(&e, "pknothere");
+	ok_if(end_refused(&e, ENODEV, "no-such-device", "pknothere"),
+	      "a device that isn't there is refused");
+	end_netdev(&e, "a name too long");
+	ok_if(end_refused(&e, ENODEV, "no-such-device", "a name"),
+	      "so is a name that no device can have");
+	end_netdev(&e, "lo");
+	ok_if(end_refused(&e, EINVAL, "not-ethernet", "lo"),
+	      "lo is refused: not Ethernet");
+}
+
+static void host_uses(void)
+{
+	struct netlink_link before;
+	struct end e;
+
+	sh("ip link add pkv type veth peer name pkw; ip link set pkw up;"
+	   "ip link set pkv up; ip addr add 10.78.0.1/24 dev pkv");
+	before = link_facts("pkv");
+	end_netdev(&e, "pkv");
+	ok_if(end_refused(&e, EBUSY, "device-in-use-by-host",
+			  "address 10.78.0.1/24"),
+	      "a device with an address is refused, which is said");
+	ok_if(strstr(e.err.message, "force=yes"), "and how to go on");
+	sh("ip route add default via 10.78.0.9");
+	ok_if(end_refused(&e, EBUSY, "device-in-use-by-host",
+			  "10.78.0.1/24, a default route"),
+	      "so is one with a default route, both are said");
+	sh("ip route del default; ip addr flush dev pkv;"
+	   "ip -6 addr add fd78::1/64 dev pkv nodad");
+	ok_if(end_refused(&e, EBUSY, "device-in-use-by-host", "fd78::1/64"),
+	      "so is one with an IPv6 address");
+	ok_if(!has_clsact("pkv") && disable_ipv6("pkv") == 0,
+	      "a refusal leaves the device alone");
+	e.rq.netdev.force = true;
+	ok_if(end_attach(&e), "force=yes takes it");
+	ok_if(has_guard("pkv") && disable_ipv6("pkv") == 0,
+	      "its IPv6 stays on, for addresses wouldn't come back");
+	end_detach(&e);
+	ok_if(sh("ip -6 addr show dev pkv | grep -q fd78::1"),
+	      "it has its IPv6 address afterwards");
+	sh("ip -6 addr flush dev pkv scope global;"
+	   "ip link add pkbr type bridge; ip link set pkv master pkbr");
+	end_netdev(&e, "pkv");
+	ok_if(end_refused(&e, EBUSY, "device-in-use-by-host", "master pkbr"),
+	      "a bridge's port is refused, the bridge named");
+	sh("ip link set pkv nomaster; ip link del pkbr;"
+	   "ip addr add 169.254.7.7/16 dev pkv");
+	ok_if(end_attach(&e), "link-local addresses don't matter");
+	end_detach(&e);
+	ok_if(link_facts("pkv").ifindex == before.ifindex &&
+		      link_facts("pkv").up,
+	      "a device that was up stays up");
+	sh("ip link del pkv");
+}
+
+static void put_back(void)
+{
+	struct netlink_link before, link;
+	struct end e;
+	int guest = guest_open("pkg", 0, 0);
+
+	sh("ip link set pkg mtu 1400");
+	before = link_facts("pkg");
+	end_netdev(&e, "pkg");
+	e.rq.mtu = 1600;
+	ok_if(end_attach(&e), "a TAP that another descriptor holds is taken");
+	link = link_facts("pkg");
+	ok_if(link.up && link.mtu == 1600 && e.grant.mtu == 1600,
+	      "it's up, with the MTU asked for");
+	ok_if(e.grant.mac == before.mac && e.grant.ifindex == before.ifindex,
+	      "the grant has its address and index");
+	ok_if(has_guard("pkg"), "TC ingress drops for the host");
+	ok_if(disable_ipv6("pkg") == 1, "IPv6 is off");
+	ok_if(!e.grant.unguarded, "so it's guarded");
+	e.rq.mtu = 1500;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkg").mtu == 1500,
+	      "adjust changes the MTU");
+	sh("ip link set pkg down; ip link set pkg name pkg2;"
+	   "ip link set pkg2 up");
+	end_detach(&e);
+	link = link_facts("pkg2");
+	ok_if(!link.up && link.mtu == 1400,
+	      "renamed meanwhile, flags and MTU are put back");
+	ok_if(!has_clsact("pkg2"), "the qdisc is gone");
+	ok_if(disable_ipv6("pkg2") == 0, "IPv6 is on again");
+
+	sh("echo 1 >/proc/sys/net/ipv6/conf/pkg2/disable_ipv6;"
+	   "tc qdisc add dev pkg2 clsact;"
+	   "tc filter add dev pkg2 ingress prio 7 u32 match u32 0 0 flowid 1:1");
+	end_netdev(&e, "pkg2");
+	ok_if(end_attach(&e) && has_guard("pkg2"),
+	      "a clsact that's there is used");
+	end_detach(&e);
+	ok_if(has_clsact("pkg2") && !has_guard("pkg2") &&
+		      sh("tc filter show dev pkg2 ingress | grep -q 'pref 7 '"),
+	      "it stays, with others' filters and without ours");
+	ok_if(disable_ipv6("pkg2") == 1, "IPv6 that was off stays off");
+
+	sh("tc qdisc del dev pkg2 clsact");
+	ok_if(end_attach(&e) && sh("tc filter add dev pkg2 egress prio 7 u32 "
+				   "match u32 0 0 flowid 1:1"),
+	      "somebody adds a filter to our clsact");
+	end_detach(&e);
+	ok_if(has_clsact("pkg2") && !has_guard("pkg2"),
+	      "then it stays for him");
+
+	/* A daemon that died has left its filter. */
+	sh("tc qdisc del dev pkg2 clsact");
+	ok_if(!end_acquire(&e), "a predecessor attaches");
+	for (unsigned int i = 0; i < e.grant.nfds; i++)
+		close(e.grant.fd[i]);
+	ok_if(end_attach(&e) && has_guard("pkg2"),
+	      "and dies: its filter is taken over");
+	end_detach(&e);
+	ok_if(!has_guard("pkg2"), "and removed in the end");
+	close(guest);
+}
+
+static void replaced_device(void)
+{
+	struct end e;
+	int guest = guest_open("pkr", 0, 0);
+
+	end_netdev(&e, "pkr");
+	e.rq.mtu = 1300;
+	if (!end_attach(&e))
+		return;
+	sh("ip link set pkr down");
+	while (end_rx(&e, 0))
+		;
+	ok_if(!atomic_load(&e.port->failed), "a device that's down isn't gone");
+	sh("ip link set pkr up");
+	ok_if(guest_write(guest, lab_frame(60, 5)) && end_rx_type(&e, LAB_TYPE),
+	      "up again its frames arrive");
+	close(guest);
+	end_rx(&e, DEADLINE_MS);
+	ok_if(atomic_load(&e.port->failed) == ENETDOWN,
+	      "when the guest is gone, so is the device: the port fails");
+	ok_if(end_tx(&e, lab_frame(60, 1)) == DROP_LINK_DOWN,
+	      "a frame to it is dropped: link-down");
+	guest = guest_open("pkr", 0, 0);
+	sh("ip link set pkr mtu 1333 up;"
+	   "echo 1 >/proc/sys/net/ipv6/conf/pkr/disable_ipv6");
+	end_detach(&e);
+	ok_if(link_facts("pkr").mtu == 1333 && link_facts("pkr").up &&
+		      disable_ipv6("pkr") == 1,
+	      "a successor of its name isn't touched by release");
+	close(guest);
+}
+
+static void carrier(void)
+{
+	int guest = guest_open("pkc", 0, 0);
+	struct end e;
+
+	end_netdev(&e, "pkc");
+	e.rq.enabled = false;
+	ok_if(end_attach(&e) && link_facts("pkc").up &&
+		      !link_facts("pkc").carrier && !e.grant.carrier,
+	      "enabled=no takes a TAP's carrier");
+	e.rq.enabled = true;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkc").carrier && e.grant.carrier,
+	      "enabled=yes gives it back");
+	e.rq.enabled = false;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      !link_facts("pkc").carrier,
+	      "and takes it again");
+	end_detach(&e);
+	sh("ip link set pkc up");
+	ok_if(link_facts("pkc").carrier, "after release there's carrier");
+	close(guest);
+
+	sh("ip link add pkv type veth peer name pkw; ip link set pkw up;"
+	   "ip link set pkv up");
+	end_netdev(&e, "pkv");
+	e.rq.enabled = false;
+	ok_if(end_attach(&e) && !link_facts("pkw").carrier,
+	      "enabled=no: a veth's peer loses carrier");
+	e.rq.enabled = true;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkw").carrier,
+	      "enabled=yes: it has carrier again");
+	e.rq.enabled = false;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err), "enabled=no again");
+	end_detach(&e);
+	ok_if(link_facts("pkw").carrier, "after release it has carrier");
+	sh("ip link del pkv");
+}
+
+/* ---- the host's stack keeps quiet --------------------------------------- */
+
+#define HOST_IP	 0x0a4f0001 /* 10.79.0.1, on another device */
+#define GUEST_IP 0x0a4f0109 /* 10.79.1.9 */
+
+static const uint64_t guest_mac = 0x020000005e01;
+
+static struct frame *arp_request(void)
+{
+	static const uint8_t head[] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+	struct frame *f = lab_frame(42, 0);
+
+	store_be16(f->data + 12, 0x0806);
+	memcpy(f->data + 14, head, sizeof(head));
+	mac_store(f->data + 22, guest_mac);
+	store_be32(f->data + 28, GUEST_IP);
+	mac_store(f->data + 32, 0);
+	store_be32(f->data + 38, HOST_IP);
+	return f;
+}
+
+static uint16_t ip_sum(const uint8_t *p, unsigned int len)
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < len; i += 2)
+		sum += load_be16(p + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t) ~(sum + (sum >> 16));
+}
+
+static struct frame *echo_request(uint64_t to)
+{
+	struct frame *f = lab_frame(60, 0);
+	uint8_t *ip = f->data + 14;
+
+	mac_store(f->data, to);
+	store_be16(f->data + 12, 0x0800);
+	memset(ip, 0, 46);
+	ip[0] = 0x45;
+	store_be16(ip + 2, 46);
+	ip[8] = 64;
+	ip[9] = 1;
+	store_be32(ip + 12, GUEST_IP);
+	store_be32(ip + 16, HOST_IP);
+	store_be16(ip + 10, ip_sum(ip, 20));
+	ip[20] = 8;
+	store_be16(ip + 22, ip_sum(ip + 20, 26));
+	return f;
+}
+
+/* Does the host send back a frame of that type? The kernel answers within
+ * the write, so what doesn't come at once doesn't come. */
+static bool answered(int guest, struct frame *f, uint16_t ethertype)
+{
+	struct frame got;
+
+	while (guest_read(guest, &got, 0))
+		;
+	if (!guest_write(guest, f))
+		return false;
+	while (guest_read(guest, &got, 0))
+		if (load_be16(got.data + 12) == ethertype)
+			return true;
+	return false;
+}
+
+static void quiet_host(void)
+{
+	int guest = guest_open("pkq", 0, 0);
+	uint64_t mac = link_facts("pkq").mac;
+	struct end e;
+
+	sh("ip link add pkd type bridge; ip addr add 10.79.0.1/24 dev pkd;"
+	   "ip link set pkd up; ip link set pkq up;"
+	   "ip route add 10.79.1.9/32 dev pkq;"
+	   "ip neigh add 10.79.1.9 lladdr 02:00:00:00:5e:01 dev pkq");
+	ok_if(answered(guest, arp_request(), 0x0806),
+	      "a host answers ARP on any device");
+	ok_if(answered(guest, echo_request(mac), 0x0800), "and ping");
+	end_netdev(&e, "pkq");
+	if (!end_attach(&e))
+		return;
+	ok_if(!answered(guest, arp_request(), 0x0806),
+	      "attached, the host doesn't answer ARP");
+	ok_if(!answered(guest, echo_request(mac), 0x0800), "nor ping");
+	ok_if(end_rx_type(&e, 0x0806) != NULL, "the port got the request");
+	end_detach(&e);
+	ok_if(answered(guest, arp_request(), 0x0806),
+	      "after release the host answers ARP");
+	ok_if(answered(guest, echo_request(mac), 0x0800), "and ping");
+	sh("ip link del pkd");
+	close(guest);
+}
+
+void test_netdev(void)
+{
+	refusals();
+	host_uses();
+	put_back();
+	replaced_device();
+	carrier();
+	quiet_host();
+}
