@@ -183,8 +183,10 @@ class Switch:
 
     def _answers(self):
         if self.process.poll() is not None:
-            raise AssertionError("switchd ended with "
-                                 f"{self.process.returncode}")
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                raise AssertionError("switchd ended with "
+                                     f"{self.process.returncode}: "
+                                     f"{log.read()[-2000:]}")
         return self.ctl("switch", "show").returncode == 0
 
     @staticmethod

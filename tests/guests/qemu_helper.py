@@ -12,6 +12,7 @@ privilege either: the daemon makes the device and hands over its descriptor.
 import os
 import shutil
 import stat
+import subprocess
 
 import guest
 import lab
@@ -50,11 +51,12 @@ def test(place):
     assert not os.stat(helper).st_mode & (stat.S_ISUID | stat.S_ISGID)
     acl = os.path.join(lab.FOLDER, "helper.acl")
     with open(acl, "w", encoding="ascii") as file:
-        file.write("# who may have which profile\nallow br0\n")
+        file.write("# who may have which profile\n"
+                   "allow all\ndeny secret\n")
     switch = place.switch({
-        "profiles": {"br0": {"type": "tap", "mode": "access", "vlan": 10},
-                     "secret": {"type": "tap", "mode": "access", "vlan": 66}},
-        "helper-acl": acl})
+        "daemon": {"helper-acl": acl},
+        "profiles": {"br0": {"mode": "access", "vlan": 10},
+                     "secret": {"mode": "access", "vlan": 66}}})
 
     a, b = start("a", "br0", 1, helper), start("b", "br0", 2, helper)
     a.ready().address("10.77.0.1/24")
@@ -64,6 +66,14 @@ def test(place):
         for each in (a, b):
             users, caps = privileges(each.process.pid)
             assert users == [str(NOBODY)] * 4 and caps == 0, (users, caps)
+
+    with place.claim("qemus_user_can_not_open_the_control_socket"):
+        client = os.path.join(lab.FOLDER, "switchctl")
+        shutil.copy(os.environ["SWITCHCTL"], client)
+        done = subprocess.run(
+            [client, "-s", lab.SOCKET, "switch", "show"], user=NOBODY,
+            group=NOBODY, extra_groups=[], capture_output=True, check=False)
+        assert done.returncode == 3, done
 
     with place.claim("guests_ping_each_other"):
         a.ping("10.77.0.2")

@@ -49,6 +49,16 @@ def test(place):
         sent, got = guest.transfer(a, b, "10.77.0.1")
         assert sent == got, f"{sent} became {got}"
 
+    with place.claim("tcp_crosses_the_switch_in_super_frames"):
+        stats = switch.result("stats", "show")["rx"]
+        assert stats["segments"] > 2 * stats["frames"], stats
+
+    with place.claim("both_ledgers_close"):
+        stats = switch.result("stats", "show")
+        rx, tx = stats["rx"], stats["tx"]
+        assert rx["frames"] == rx["forwarded"] + rx["dropped"], rx
+        assert tx["copies"] == tx["frames"] + tx["dropped"], tx
+
     with place.claim("a_tagged_frame_keeps_its_tag_between_guests"):
         for each, address in ((a, "10.78.0.1/24"), (b, "10.78.0.2/24")):
             each.check("ip link add link eth0 name eth0.9 type vlan id 9 && "
