@@ -42,8 +42,10 @@ static inline int capture_setup(void **state)
 	if (!c)
 		return -1;
 	snprintf(c->dir, sizeof(c->dir), "/tmp/test_pcap.XXXXXX");
-	if (!mkdtemp(c->dir))
+	if (!mkdtemp(c->dir)) {
+		free(c);
 		return -1;
+	}
 	snprintf(c->rq.type, sizeof(c->rq.type), "pcap");
 	snprintf(c->rq.name, sizeof(c->rq.name), "rec");
 	snprintf(c->rq.pcap.file, sizeof(c->rq.pcap.file), "%s/f", c->dir);

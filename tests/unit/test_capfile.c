@@ -528,6 +528,8 @@ static void reader_that_comes_back_gets_a_whole_capture(void **state)
 
 /* ---- the writer thread ---- */
 
+#define WAITS "voluntary_ctxt_switches:"
+
 /* Times that this process's writer thread has given up the CPU to wait. */
 static unsigned long writer_waits(void)
 {
@@ -547,9 +549,8 @@ static unsigned long writer_waits(void)
 		while (f && fgets(line, sizeof(line), f)) {
 			if (!strcmp(line, "Name:\tpcap\n"))
 				found = true;
-			if (found)
-				sscanf(line, "voluntary_ctxt_switches: %lu",
-				       &waits);
+			if (found && !strncmp(line, WAITS, strlen(WAITS)))
+				waits = strtoul(line + strlen(WAITS), NULL, 10);
 		}
 		if (f)
 			fclose(f);

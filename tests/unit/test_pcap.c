@@ -38,6 +38,8 @@ static unsigned int read_blocks(const struct capture *c, struct block *b,
 	size_t size, at = 0;
 
 	assert_non_null(in);
+	for (unsigned int i = 0; i < max; i++)
+		b[i] = (struct block){ .body = file };
 	size = fread(file, 1, sizeof(file), in);
 	fclose(in);
 	while (at < size) {
@@ -59,6 +61,7 @@ static const uint8_t *block_option(const struct block *b, uint32_t fixed,
 {
 	const uint8_t *p = b->body + fixed, *end = b->body + b->len - 12;
 
+	*len = 0;
 	while (p + 4 <= end && get16(p)) {
 		*len = get16(p + 2);
 		if (get16(p) == code)
