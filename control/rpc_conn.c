@@ -179,6 +179,7 @@ static int conn_flush(struct rpc_conn *conn)
 		struct rpc_fd *with = NULL;
 		ssize_t sent;
 
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		if (next && next->at == conn->out_sent) {
 			with = next;
 			next = TAILQ_NEXT(next, entry);

@@ -103,11 +103,8 @@ static int bind_private(int fd, const struct sockaddr_un *sun, mode_t mode,
 	umask(old);
 	if (err)
 		return -err;
-	if (gid != (gid_t)-1 && lchown(sun->sun_path, (uid_t)-1, gid))
-		err = errno;
-	else if (chmod(sun->sun_path, mode))
-		err = errno;
-	else if (listen(fd, LISTEN_BACKLOG))
+	if ((gid != (gid_t)-1 && lchown(sun->sun_path, (uid_t)-1, gid)) ||
+	    chmod(sun->sun_path, mode) || listen(fd, LISTEN_BACKLOG))
 		err = errno;
 	if (err)
 		unlink(sun->sun_path);

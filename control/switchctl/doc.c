@@ -41,6 +41,17 @@ json_t *doc_method(const json_t *doc, const char *object, const char *verb)
 	return NULL;
 }
 
+bool doc_has_object(const json_t *doc, const char *object)
+{
+	json_t *method;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "methods"), i, method)
+		if (doc_verb(method, object))
+			return true;
+	return false;
+}
+
 static bool has(const json_t *array, const json_t *value)
 {
 	json_t *element;

@@ -20,6 +20,9 @@ const char *doc_verb(const json_t *method, const char *object);
 /* The object of a method as a new JSON string; NULL for a name without '.'. */
 json_t *doc_object(const json_t *method);
 
+/* Is there a method of that object? */
+bool doc_has_object(const json_t *doc, const char *object);
+
 /* All objects in the order of the document, as a new array of strings. */
 json_t *doc_objects(const json_t *doc);
 

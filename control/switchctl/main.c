@@ -19,11 +19,6 @@
 #include "control/switchctl/params.h"
 #include "control/switchctl/render.h"
 
-/* The build says it. */
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
-
 /* A daemon that needs longer is stuck. */
 #define CALL_MS 60000
 
@@ -184,14 +179,7 @@ static int follow(const struct cli *cli, json_t *params)
 /* Say what there is instead. */
 static int no_such(const struct cli *cli, const char *object, const char *verb)
 {
-	json_t *all = doc_objects(cli->doc), *known;
-	bool found = false;
-	size_t i;
-
-	json_array_foreach(all, i, known)
-		found |= !strcmp(json_string_value(known), object);
-	json_decref(all);
-	if (!found)
+	if (!doc_has_object(cli->doc, object))
 		fprintf(stderr, "switchctl: there is no '%s'\n", object);
 	else if (verb)
 		fprintf(stderr, "switchctl: there is no '%s %s'\n", object,

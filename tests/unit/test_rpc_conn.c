@@ -32,6 +32,15 @@ static size_t output_of(const struct rpc_conn *conn)
 	return evbuffer_get_length(conn->out);
 }
 
+/* So many bytes of one request after the other. */
+static void fill(char *to, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		to[i] = COUNT_LINE[i % strlen(COUNT_LINE)];
+}
+
 static void subscribe(struct rig_client *c, const char *topics)
 {
 	char line[256];
@@ -53,7 +62,7 @@ static void longest_line_is_taken_and_one_byte_more_ends_it(void **state)
 	(void)state;
 	rig_connect(&rig, &c);
 	memset(line, ' ', max);
-	memcpy(line, COUNT_LINE, strlen(COUNT_LINE) - 1);
+	fill(line, strlen(COUNT_LINE) - 1);
 	rig_write(&rig, &c, line, max);
 	rig_write(&rig, &c, "\n", 1);
 	rig_expect(&rig, &c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}");
@@ -90,13 +99,12 @@ static void million_pipelined_requests_cost_bounded_memory(void **state)
 	const size_t len = strlen(COUNT_LINE);
 	const struct rpc_limits *limits = &rig.server->limits;
 	char *piece = malloc(PIECE * len);
-	size_t i, sent = 0, all = REQUESTS * len, lines = 0;
+	size_t sent = 0, all = REQUESTS * len, lines = 0;
 	struct rpc_conn *conn;
 	struct rig_client c;
 
 	(void)state;
-	for (i = 0; i < PIECE; i++)
-		memcpy(piece + i * len, COUNT_LINE, len);
+	fill(piece, PIECE * len);
 	rig_connect(&rig, &c);
 	conn = newest();
 	while (lines < REQUESTS) {
@@ -231,13 +239,12 @@ static void one_connection_takes_turns_with_the_others(void **state)
 	static char many[1000 * sizeof(COUNT_LINE)];
 	const size_t len = strlen(COUNT_LINE);
 	struct rig_client hog, c;
-	unsigned int i, before;
+	unsigned int before;
 
 	(void)state;
 	rig_connect(&rig, &hog);
 	rig_connect(&rig, &c);
-	for (i = 0; i < 1000; i++)
-		memcpy(many + i * len, COUNT_LINE, len);
+	fill(many, 1000 * len);
 	assert_int_equal(send(hog.fd, many, 1000 * len, 0), 1000 * len);
 	event_base_loop(rig.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	before = rig.handled;

@@ -159,8 +159,8 @@ static void request_of_the_wrong_shape_is_invalid(void **state)
 		{ "{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"rig.count\"}",
 		  "id" },
 		{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rig.count\","
-		  "\"parms\":{}}",
-		  "parms" },
+		  "\"arguments\":{}}",
+		  "arguments" },
 	};
 	struct rig *rig = *state;
 	struct rig_client c;

@@ -153,7 +153,7 @@ static void words_that_are_no_params_are_refused(void **state)
 		{ "vm1 vm2", "given-twice", "name" },
 		{ "vm1 name=vm1", "given-twice", "name" },
 		{ "vlan=1 vlan=1", "given-twice", "vlan" },
-		{ "nmae=x", "unknown-parameter", "nmae" },
+		{ "colour=x", "unknown-parameter", "colour" },
 		{ "=x", "unknown-parameter", "" },
 		{ "vlan=", "wrong-type", "vlan" },
 		{ "vlan=ten", "wrong-type", "vlan" },
