@@ -3,3 +3,15 @@ SIM = tests/sim/sim.c tests/sim/sim.h
 
 sim_tests += tests/sim/sim_learning
 tests_sim_sim_learning_SOURCES = tests/sim/sim_learning.c $(SIM)
+
+sim_tests += tests/sim/sim_frames
+tests_sim_sim_frames_SOURCES = tests/sim/sim_frames.c $(SIM)
+
+sim_tests += tests/sim/sim_vlan
+tests_sim_sim_vlan_SOURCES = tests/sim/sim_vlan.c $(SIM)
+
+sim_tests += tests/sim/sim_ports
+tests_sim_sim_ports_SOURCES = tests/sim/sim_ports.c $(SIM)
+
+sim_tests += tests/sim/sim_mirror
+tests_sim_sim_mirror_SOURCES = tests/sim/sim_mirror.c $(SIM)

@@ -30,9 +30,15 @@ static void fail_at(const char *file, int line, const char *fmt, ...)
 
 struct sim *sim_new(unsigned int workers)
 {
+	return sim_new_fdb(workers, 0);
+}
+
+struct sim *sim_new_fdb(unsigned int workers, uint32_t entries)
+{
 	const struct switch_options o = {
 		.workers = workers,
 		.ports_max = SIM_PORTS_MAX,
+		.fdb_entries = entries,
 		.fdb_secret = { 0x0123456789abcdefull, 0xfedcba987654321ull },
 	};
 	struct sim *s = calloc(1, sizeof(*s));
@@ -359,6 +365,17 @@ void sim_send(struct sim *s, const char *port, struct sim_frame f)
 	assert_non_null(data);
 	sim_send_bytes(s, port, data, sim_build(&f, data), NULL, f.head);
 	free(data);
+}
+
+void sim_seen(struct sim *s, const char *port, uint64_t mac)
+{
+	uint16_t vid = sim_port(s, port)->config.native;
+	struct switch_port *p = NULL;
+
+	sim_step(s, port, FRAME(.src = mac, .dst = MAC_BROADCAST));
+	while ((p = switch_port_next(s->sw, p)))
+		sim_drain(s, p->port->name);
+	assert_string_equal(sim_where(s, vid, mac), port);
 }
 
 static void print_frame(const char *title, const uint8_t *p, uint32_t len)

@@ -72,6 +72,9 @@ struct sim {
 /* A switch without ports, its workers driven by sim_run. */
 struct sim *sim_new(unsigned int workers);
 
+/* ... whose FDB has room for so many addresses (0: the default). */
+struct sim *sim_new_fdb(unsigned int workers, uint32_t entries);
+
 /* Fails the test where something unexpected is left. */
 void sim_free(struct sim *s);
 
@@ -140,6 +143,10 @@ void sim_send_bytes(struct sim *s, const char *port, const uint8_t *data,
 		sim_send(s, port, f); \
 		sim_run(s);           \
 	} while (0)
+
+/* Let a port send an untagged broadcast, so that its address is known. The
+ * copies, wherever they went, are thrown away. */
+void sim_seen(struct sim *s, const char *port, uint64_t mac);
 
 /* The next frame at the port is exactly this one, without offload work. */
 #define sim_expect(s, port, f) sim_expect_at(s, port, f, __FILE__, __LINE__)

@@ -13,17 +13,6 @@ static void three_ports(struct sim *s)
 	sim_attach(s, "c", "");
 }
 
-/* Let the switch see an address on a port; what comes out isn't looked at. */
-static void seen(struct sim *s, const char *port, uint64_t mac)
-{
-	struct switch_port *p = NULL;
-
-	sim_step(s, port, FRAME(.src = mac, .dst = BROADCAST));
-	while ((p = switch_port_next(s->sw, p)))
-		sim_drain(s, p->port->name);
-	assert_string_equal(sim_where(s, 1, mac), port);
-}
-
 /* ---- Where a frame goes ---- */
 
 static void unknown_unicast_goes_to_every_other_port(void **state)
@@ -55,7 +44,7 @@ static void known_unicast_goes_to_its_port_only(void **state)
 	struct sim *s = *state;
 
 	three_ports(s);
-	seen(s, "b", B);
+	sim_seen(s, "b", B);
 	sim_step(s, "a", FRAME(.src = A, .dst = B));
 	sim_expect(s, "b", FRAME(.src = A, .dst = B));
 	sim_expect_none(s);
@@ -81,8 +70,8 @@ static void frame_to_its_own_port_is_dropped_as_hairpin(void **state)
 	struct sim *s = *state;
 
 	three_ports(s);
-	seen(s, "a", A);
-	seen(s, "a", B);
+	sim_seen(s, "a", A);
+	sim_seen(s, "a", B);
 	sim_step(s, "a", FRAME(.src = A, .dst = B));
 	sim_expect_drops(s, "a", "hairpin", 1);
 	sim_step(s, "a", FRAME(.src = A, .dst = A));
@@ -133,8 +122,8 @@ static void address_moves_to_the_port_it_was_seen_on_last(void **state)
 	struct fdb_stats stats;
 
 	three_ports(s);
-	seen(s, "a", A);
-	seen(s, "b", A);
+	sim_seen(s, "a", A);
+	sim_seen(s, "b", A);
 	sim_step(s, "c", FRAME(.src = C, .dst = A));
 	sim_expect(s, "b", FRAME(.src = C, .dst = A));
 	fdb_stats_get(s->sw->shared.fdb, &stats);
@@ -176,7 +165,7 @@ static void port_with_learn_no_does_not_move_addresses_either(void **state)
 
 	three_ports(s);
 	sim_set(s, "a", "learn=no");
-	seen(s, "b", A);
+	sim_seen(s, "b", A);
 	sim_step(s, "a", FRAME(.src = A, .dst = C));
 	sim_expect(s, "b", FRAME(.src = A, .dst = C));
 	sim_expect(s, "c", FRAME(.src = A, .dst = C));
@@ -190,7 +179,7 @@ static void address_stays_up_to_its_age_and_goes_then(void **state)
 	struct sim *s = *state;
 
 	three_ports(s);
-	seen(s, "b", B);
+	sim_seen(s, "b", B);
 	sim_advance(s, AGE - 1);
 	assert_string_equal(sim_where(s, 1, B), "b");
 	sim_step(s, "a", FRAME(.src = A, .dst = B));
@@ -209,7 +198,7 @@ static void frames_from_an_address_keep_it_young(void **state)
 
 	three_ports(s);
 	for (int i = 0; i < 5; i++) {
-		seen(s, "b", B);
+		sim_seen(s, "b", B);
 		sim_advance(s, AGE - 1);
 	}
 	assert_string_equal(sim_where(s, 1, B), "b");
@@ -220,7 +209,7 @@ static void frames_to_an_address_do_not_keep_it_young(void **state)
 	struct sim *s = *state;
 
 	three_ports(s);
-	seen(s, "b", B);
+	sim_seen(s, "b", B);
 	sim_advance(s, AGE / 2);
 	sim_step(s, "a", FRAME(.src = A, .dst = B));
 	sim_expect(s, "b", FRAME(.src = A, .dst = B));
@@ -235,7 +224,7 @@ static void age_is_a_setting(void **state)
 	struct switch_settings set = s->sw->settings;
 
 	three_ports(s);
-	seen(s, "a", A);
+	sim_seen(s, "a", A);
 	set.age_s = 0;
 	switch_settings_set(s->sw, &set);
 	sim_advance(s, 1000000);
@@ -244,7 +233,7 @@ static void age_is_a_setting(void **state)
 	switch_settings_set(s->sw, &set);
 	sim_advance(s, 0);
 	assert_string_equal(sim_where(s, 1, A), "");
-	seen(s, "a", A);
+	sim_seen(s, "a", A);
 	sim_advance(s, 9);
 	assert_string_equal(sim_where(s, 1, A), "a");
 	sim_advance(s, 1);
@@ -281,7 +270,7 @@ static void static_address_survives_a_flush_of_dynamic_ones(void **state)
 
 	three_ports(s);
 	add_static(s, A, 1, "a");
-	seen(s, "a", B);
+	sim_seen(s, "a", B);
 	assert_int_equal(fdb_flush(s->sw->shared.fdb, FDB_ANY, FDB_ANY, false),
 			 1);
 	assert_string_equal(sim_where(s, 1, A), "a");
@@ -335,9 +324,9 @@ static void flush_by_port_leaves_the_other_ports(void **state)
 	struct sim *s = *state;
 
 	three_ports(s);
-	seen(s, "a", A);
-	seen(s, "a", D);
-	seen(s, "b", B);
+	sim_seen(s, "a", A);
+	sim_seen(s, "a", D);
+	sim_seen(s, "b", B);
 	assert_int_equal(fdb_flush(s->sw->shared.fdb,
 				   (int)sim_dummy(s, "a")->index, FDB_ANY,
 				   false),
@@ -371,7 +360,7 @@ static void addresses_of_a_detached_port_are_gone(void **state)
 	struct sim *s = *state;
 
 	three_ports(s);
-	seen(s, "b", B);
+	sim_seen(s, "b", B);
 	sim_detach(s, "b");
 	sim_run(s);
 	assert_string_equal(sim_where(s, 1, B), "");
@@ -386,7 +375,7 @@ static void next_owner_of_an_index_inherits_nothing(void **state)
 	uint32_t index, generation;
 
 	three_ports(s);
-	seen(s, "b", B);
+	sim_seen(s, "b", B);
 	index = sim_dummy(s, "b")->index;
 	generation = sim_dummy(s, "b")->generation;
 	sim_detach(s, "b");
