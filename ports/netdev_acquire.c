@@ -10,6 +10,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
@@ -203,13 +204,16 @@ static int open_sockets(const struct port_request *rq,
  */
 static uint32_t kernel_offloads(void)
 {
-	unsigned int major = 0, minor = 0;
 	uint32_t offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
+	unsigned long major = 0, minor = 0;
 	struct utsname name;
+	char *dot;
 
-	if (uname(&name) ||
-	    sscanf(name.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
-	    (major == 6 && minor < 2))
+	if (!uname(&name)) {
+		major = strtoul(name.release, &dot, 10);
+		minor = *dot == '.' ? strtoul(dot + 1, NULL, 10) : 0;
+	}
+	if (major < 6 || (major == 6 && minor < 2))
 		offloads &= ~(uint32_t)PORT_TX_USO;
 	return offloads;
 }
@@ -299,14 +303,16 @@ static int set_device(struct netlink *nl, const struct port_request *rq,
 	return 0;
 }
 
-static struct netlink *open_netlink(struct error *err)
+static int open_netlink(struct netlink **nl, struct error *err)
 {
-	struct netlink *nl = netlink_open();
+	int error;
 
-	if (!nl)
-		error_set(err, errno, "netlink", NULL,
-			  "can't open a netlink socket: %s", strerror(errno));
-	return nl;
+	*nl = netlink_open();
+	if (*nl)
+		return 0;
+	error = errno;
+	return error_set(err, error, "netlink", NULL,
+			 "can't open a netlink socket: %s", strerror(error));
 }
 
 /* ---- acquire, adjust, release ------------------------------------------- */
@@ -316,13 +322,13 @@ int netdev_acquire(const struct port_request *rq, struct port_grant *grant,
 {
 	struct netlink_link link;
 	struct netlink *nl;
-	bool keep_ipv6;
+	bool keep_ipv6 = false;
 	int r;
 
 	memset(grant, 0, sizeof(*grant));
-	nl = open_netlink(err);
-	if (!nl)
-		return -errno;
+	r = open_netlink(&nl, err);
+	if (r)
+		return r;
 	r = check_device(nl, rq, &link, &keep_ipv6, err);
 	if (r)
 		goto out;
@@ -351,11 +357,12 @@ out:
 int netdev_adjust(const struct port_request *rq, struct port_grant *grant,
 		  struct error *err)
 {
-	struct netlink *nl = open_netlink(err);
+	struct netlink *nl;
 	int r;
 
-	if (!nl)
-		return -errno;
+	r = open_netlink(&nl, err);
+	if (r)
+		return r;
 	r = set_device(nl, rq, grant, err);
 	netlink_close(nl);
 	return r;

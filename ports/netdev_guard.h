@@ -6,7 +6,8 @@
  * addresses of the host. Two things keep it quiet while the port is attached:
  * IPv6 is off on the device (so that it sends nothing by itself), and a
  * filter at TC ingress drops whatever comes in. Packet sockets see frames
- * before TC ingress, so the port loses nothing.
+ * before TC ingress, so the port loses nothing. (IPv4 says nothing unasked on
+ * a device without an address.)
  *
  * The filter sits in a clsact qdisc, ours or one that's there already, behind
  * filters of a smaller priority number. A filter that a crashed predecessor

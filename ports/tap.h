@@ -10,6 +10,9 @@
  * port is attached: descriptor and port stay. What depends on the device's
  * place (adjust, release) asks the descriptor where it is.
  *
+ * A frame that the host sends while the device's queue is full never gets
+ * here: the kernel counts it in the device's tx_dropped (not in rx_missed).
+ *
  * On release a device that was there before gets back MTU, hardware address,
  * address and IFF_UP as they were; owner, group and persistence, if asked
  * for, stay as set, for they are meant to outlive the port. A device that

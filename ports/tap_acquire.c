@@ -10,6 +10,7 @@
 #include <linux/if_tun.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Since Linux 6.2; Debian 12's headers don't have them. */
@@ -377,13 +378,28 @@ int tap_acquire(const struct port_request *rq, struct port_grant *grant,
 }
 
 /*
- * Run fn where the device is now: it may have been moved since. The kernel
- * tells by the descriptor (Linux 5.8); where it doesn't (no privilege), the
- * caller's namespace is as good a guess as any.
+ * The device may have been moved since: the kernel tells by the descriptor
+ * where it is (Linux 5.8). Returns a namespace, or -1 for the caller's own:
+ * that needs no privilege to enter, nor is there one to ask without.
  */
+static int foreign_netns(int tap)
+{
+	int ns = ioctl(tap, TUNGETDEVNETNS);
+	struct stat there, here;
+
+	if (ns < 0)
+		return -1;
+	if (fstat(ns, &there) || stat("/proc/thread-self/ns/net", &here) ||
+	    there.st_dev != here.st_dev || there.st_ino != here.st_ino)
+		return ns;
+	close(ns);
+	return -1;
+}
+
+/* Run fn where the device is now. */
 static int where_device_is(int (*fn)(void *arg), struct tap_job *job)
 {
-	int ns = ioctl(job->grant->fd[0], TUNGETDEVNETNS), r;
+	int ns = foreign_netns(job->grant->fd[0]), r;
 
 	r = netlink_in_netns(ns, fn, job);
 	if (ns >= 0)

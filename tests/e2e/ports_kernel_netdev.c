@@ -17,8 +17,7 @@ static int disable_ipv6(const char *ifname)
 		 ifname);
 	file = fopen(path, "r");
 	if (file) {
-		if (fscanf(file, "%d", &value) != 1)
-			value = -1;
+		value = fgetc(file) - '0';
 		fclose(file);
 	}
 	return value;
@@ -93,6 +92,31 @@ static void host_uses(void)
 		      link_facts("pkv").up,
 	      "a device that was up stays up");
 	sh("ip link del pkv");
+}
+
+static void promiscuous(void)
+{
+	struct end e;
+
+	sh("ip link add pkp type bridge; ip link add pkv type veth peer pkw");
+	end_netdev(&e, "pkp");
+	ok_if(end_attach(&e) && sh("ip -d link show pkp | "
+				   "grep -q 'promiscuity [1-9]'"),
+	      "a device that may filter addresses is made promiscuous");
+	end_detach(&e);
+	ok_if(sh("ip -d link show pkp | grep -q 'promiscuity 0'"),
+	      "after release it isn't");
+	end_netdev(&e, "pkv");
+	ok_if(end_attach(&e) && sh("ip -d link show pkv | "
+				   "grep -q 'promiscuity 0'"),
+	      "a veth needn't be");
+	end_detach(&e);
+	e.rq.netdev.promisc = true;
+	ok_if(end_attach(&e) && sh("ip -d link show pkv | "
+				   "grep -q 'promiscuity [1-9]'"),
+	      "unless promisc=yes");
+	end_detach(&e);
+	sh("ip link del pkp; ip link del pkv");
 }
 
 static void put_back(void)
@@ -330,6 +354,7 @@ void test_netdev(void)
 {
 	refusals();
 	host_uses();
+	promiscuous();
 	put_back();
 	replaced_device();
 	carrier();

@@ -74,7 +74,8 @@ static bool guest_next(int guest, struct frame *f)
 static void both_ways(struct end *e, int guest, const struct superframe *s,
 		      uint16_t gso_size, const char *what)
 {
-	struct frame *f = superframe(s, gso_size), *got, back;
+	struct frame *f = superframe(s, gso_size), *got;
+	struct frame back = { .len = 0 };
 	uint8_t *copy = malloc(f->len);
 
 	memcpy(copy, f->data, f->len);
