@@ -109,7 +109,7 @@ static void resync(struct seen *seen)
 	uint32_t mtu = 0;
 
 	for (int k = 0; k < 4; k++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "pk%d", k);
 		sh("ip link add %s type bridge", name);
