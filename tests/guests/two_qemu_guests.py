@@ -83,11 +83,15 @@ def test(place):
         b.address("10.77.0.2/24")
         a.ping("10.77.0.2")
         assert set(switch.ports()) == {"t1", "t2"}, switch.ports()
+        events.wait("port.detached", "t2")
 
     with place.claim("qemu_ifdown_detaches_a_guest_that_powers_off"):
         b.stop()
         assert b.process.returncode == 0, b.process.returncode
-        lab.until(lambda: set(switch.ports()) == {"t1"}, "t2 is detached")
+        event = events.wait("port.detached", "t2")
+        # Before the device went: by the script, not by its going.
+        assert event["reason"] == "request", event
+        assert set(switch.ports()) == {"t1"}, switch.ports()
 
     with place.claim("without_a_switch_qemu_ifup_fails_with_a_message"):
         a.stop()
