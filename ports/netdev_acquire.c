@@ -23,10 +23,16 @@
 static int cannot(struct error *err, int error, const char *path,
 		  const char *what, const char *ifname)
 {
-	return error_set(
-		err, error, error == EPERM ? "not-permitted" : "device-setup",
-		path, "can't %s %s: %s%s", what, ifname, strerror(error),
-		error == EPERM ? " (CAP_NET_ADMIN is missing)" : "");
+	const char *reason = "device-setup", *more = "";
+
+	if (error == EPERM) {
+		reason = "not-permitted";
+		more = " (CAP_NET_ADMIN is missing)";
+	} else if (error == ENODEV) { /* a guest that has just ended */
+		reason = "no-such-device";
+	}
+	return error_set(err, error, reason, path, "can't %s %s: %s%s", what,
+			 ifname, strerror(error), more);
 }
 
 /* ---- may we take it? ---------------------------------------------------- */
@@ -294,12 +300,9 @@ static int set_device(struct netlink *nl, const struct port_request *rq,
 	r = set_enabled(nl, rq->enabled, grant);
 	if (!r)
 		r = take_carrier(nl, grant);
-	if (r == -ENODEV)
-		return error_set(err, ENODEV, "no-such-device", "ifname",
-				 "%s has gone", grant->ifname);
 	if (r)
-		return cannot(err, -r, "enabled", "bring up or down",
-			      grant->ifname);
+		return cannot(err, -r, r == -ENODEV ? "ifname" : "enabled",
+			      "bring up or down", grant->ifname);
 	return 0;
 }
 
