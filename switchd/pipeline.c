@@ -12,6 +12,9 @@
 
 #define LLC_LENGTH_MAX 1500 /* IEEE 802.3-2022 3.2.6: a length up to here */
 
+#define ETHERTYPE_VLAN	 0x8100
+#define ETHERTYPE_8021AD 0x88a8
+
 /* A bridge lets a tagged frame be four bytes longer than the MTU says. */
 #define MTU_SLACK (ETHER_HEADER_LEN + ETHER_TAG_LEN)
 
@@ -272,13 +275,23 @@ static void frame_retag(const struct snapshot *s, struct frame *f,
 		frame_vlan_pop(f);
 }
 
-static bool fits_mtu(const struct port *port, const struct frame *f)
+/* Length of the frame, or of the longest segment that it will become. */
+static uint32_t wire_len(const struct frame *f)
 {
-	uint32_t mtu = atomic_load_explicit(&port->mtu, memory_order_relaxed);
+	uint16_t type = load_be16(f->data + 12);
+	bool tag = type == ETHERTYPE_VLAN || type == ETHERTYPE_8021AD;
 
 	if (f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE)
-		return f->len <= mtu + MTU_SLACK;
-	return offload_wire_mtu(f) <= mtu + ETHER_TAG_LEN;
+		return f->len;
+	return ETHER_HEADER_LEN + (tag ? ETHER_TAG_LEN : 0) +
+	       offload_wire_mtu(f);
+}
+
+static bool fits_mtu(const struct port *port, const struct frame *f)
+{
+	return wire_len(f) <=
+	       atomic_load_explicit(&port->mtu, memory_order_relaxed) +
+		       MTU_SLACK;
 }
 
 static void egress_flush(struct pipeline *pl, uint32_t out)

@@ -15,3 +15,7 @@ tests_sim_sim_ports_SOURCES = tests/sim/sim_ports.c $(SIM)
 
 sim_tests += tests/sim/sim_mirror
 tests_sim_sim_mirror_SOURCES = tests/sim/sim_mirror.c $(SIM)
+
+sim_tests += tests/sim/sim_offload
+tests_sim_sim_offload_SOURCES = tests/sim/sim_offload.c $(SIM) \
+	tests/unit/superframe.c tests/unit/superframe.h
