@@ -136,6 +136,19 @@ static void silence_is_a_timeout_and_ends_the_connection(void **state)
 		-ENOTCONN);
 }
 
+static void reply_to_another_id_is_passed_over(void **state)
+{
+	json_t *result;
+
+	(void)state;
+	peer_says(REPLY(99, "99") REPLY(1, "1"));
+	assert_int_equal(
+		rpc_client_call(client, "x", NULL, &result, NULL, 5000, NULL),
+		0);
+	assert_int_equal(json_integer_value(result), 1);
+	json_decref(result);
+}
+
 static void hang_up_is_told_from_a_refusal(void **state)
 {
 	struct error e;
@@ -287,6 +300,7 @@ int main(void)
 		CASE(request_is_one_line_with_params_and_id),
 		CASE(refusal_keeps_reason_path_and_message),
 		CASE(silence_is_a_timeout_and_ends_the_connection),
+		CASE(reply_to_another_id_is_passed_over),
 		CASE(hang_up_is_told_from_a_refusal),
 		CASE(reason_said_before_a_hang_up_is_heard),
 		CASE(garbage_is_a_bad_reply),

@@ -348,23 +348,43 @@ static void half_closed_client_gets_all_its_replies_then_the_end(void **state)
 	rig_hangup(&c);
 }
 
+static void half_closed_client_gets_a_deferred_reply_too(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_client c;
+
+	rig_connect(rig, &c);
+	rig_say(rig, &c,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rig.defer\"}");
+	shutdown(c.fd, SHUT_WR);
+	rig_step(rig);
+	rig_step(rig);
+	assert_int_equal(rig->n_deferred, 1);
+	rpc_reply(rig->deferred[0], json_true());
+	rig->n_deferred = 0;
+	rig_expect(rig, &c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}");
+	assert_null(rig_hear(rig, &c));
+	rig_hangup(&c);
+}
+
 /* Each descriptor holds the number that its reply says. */
 static void descriptor_arrives_with_its_own_reply(void **state)
 {
 	struct rig *rig = *state;
 	struct rig_client c;
-	char line[128], byte;
-	int n, passed;
+	char all[40 * 128], byte;
+	int n, passed, len = 0;
 
 	rig_connect(rig, &c);
-	/* All asked before any is read, others between them. */
+	/* All asked at once, so that replies queue up; others between them. */
 	for (n = 1; n <= 40; n++) {
-		snprintf(line, sizeof(line),
-			 "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\","
-			 "\"params\":{\"n\":%d}}",
-			 n, n % 3 ? "rig.fd" : "rig.big", n % 3 ? n : 9000);
-		rig_say(rig, &c, line);
+		len += snprintf(
+			all + len, sizeof(all) - (size_t)len,
+			"{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\","
+			"\"params\":{\"n\":%d}}\n",
+			n, n % 3 ? "rig.fd" : "rig.big", n % 3 ? n : 9000);
 	}
+	rig_write(rig, &c, all, (size_t)len);
 	for (n = 1; n <= 40; n++) {
 		json_t *reply = rig_hear(rig, &c);
 
@@ -403,6 +423,7 @@ int main(void)
 		CASE(deferred_reply_goes_to_its_own_call),
 		CASE(call_of_a_dead_connection_is_cancelled_and_answered_in_vain),
 		CASE(half_closed_client_gets_all_its_replies_then_the_end),
+		CASE(half_closed_client_gets_a_deferred_reply_too),
 		CASE(descriptor_arrives_with_its_own_reply),
 	};
 
