@@ -93,6 +93,7 @@ def test(place):
         b.kill()
         lab.until(lambda: len(switch.ports()) == 1, "its port is gone")
 
+    devices = set(os.listdir("/sys/class/net"))
     with place.claim("a_denied_profile_makes_qemu_end_with_a_message"):
         status, output = start("c", "secret", 3, helper).wait(20)
         assert status != 0, status
@@ -103,6 +104,10 @@ def test(place):
         status, output = start("d", "nowhere", 4, helper).wait(20)
         assert status != 0, status
         assert "nowhere" in output, output
+
+    with place.claim("a_refusal_leaves_no_device_behind"):
+        now = set(os.listdir("/sys/class/net"))
+        assert now == devices, now
 
     a.stop()
     with place.claim("a_guest_that_powers_off_is_detached"):
