@@ -80,12 +80,6 @@ static json_t *params_difference(const json_t *from, const json_t *to)
 	return d;
 }
 
-static bool same_config(const struct port_config *a,
-			const struct port_config *b)
-{
-	return !memcmp(a, b, sizeof(*a)); /* both zeroed before filling */
-}
-
 /* ---- Forward ---- */
 
 /* Detach what isn't wanted any more, or wants another device. */
@@ -126,7 +120,7 @@ static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 	if (portconf_parse(p->config.request.name, w, a->sw->profiles, &c,
 			   a->err) < 0)
 		return -EINVAL;
-	if (same_config(&c, &p->config)) {
+	if (portconf_same(&c, &p->config)) {
 		p->origin = SWITCH_ORIGIN_CONFIG;
 		a->changes.unchanged++;
 		return 0;
@@ -324,8 +318,7 @@ static int apply_steps(struct apply *a, const json_t *before)
 		json_decref(p);
 		return r < 0 ? r : -ENOMEM;
 	}
-	if (memcmp(&s, &a->sw->settings, sizeof(s)) != 0)
-		switch_settings_set(a->sw, &s);
+	switch_settings_set(a->sw, &s);
 	switch_profiles_set(a->sw, p);
 	json_decref(p);
 	r = detach_unwanted(a);

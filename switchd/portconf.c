@@ -386,13 +386,58 @@ int portconf_check_profile(const char *name, const json_t *params,
 	return parse_vlan(params, &c, err);
 }
 
+static bool same_tap(const struct tap_params *a, const struct tap_params *b)
+{
+	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
+	       !strcmp(a->address, b->address) && a->mac == b->mac &&
+	       a->persist == b->persist && a->has_owner == b->has_owner &&
+	       a->owner == b->owner && a->has_group == b->has_group &&
+	       a->group == b->group;
+}
+
+static bool same_netdev(const struct netdev_params *a,
+			const struct netdev_params *b)
+{
+	return !strcmp(a->ifname, b->ifname) && a->promisc == b->promisc &&
+	       a->force == b->force;
+}
+
+static bool same_pcap(const struct pcap_params *a, const struct pcap_params *b)
+{
+	return !strcmp(a->file, b->file) && !strcmp(a->filter, b->filter) &&
+	       a->snaplen == b->snaplen && a->rotate_bytes == b->rotate_bytes &&
+	       a->rotate_files == b->rotate_files && a->classic == b->classic &&
+	       a->segment == b->segment;
+}
+
 bool portconf_same_device(const struct port_config *a,
 			  const struct port_config *b)
 {
-	struct port_request x = a->request, y = b->request;
+	const struct port_request *x = &a->request, *y = &b->request;
 
-	x.mtu = y.mtu = 0;
-	x.enabled = y.enabled = false;
-	/* Both were zeroed before they were filled: padding compares equal. */
-	return !memcmp(&x, &y, sizeof(x));
+	if (strcmp(x->type, y->type) != 0)
+		return false;
+	switch (type_bit(x->type)) {
+	case TYPE_TAP:
+		return same_tap(&x->tap, &y->tap);
+	case TYPE_NETDEV:
+		return same_netdev(&x->netdev, &y->netdev);
+	case TYPE_PCAP:
+		return same_pcap(&x->pcap, &y->pcap);
+	default:
+		return true;
+	}
+}
+
+bool portconf_same(const struct port_config *a, const struct port_config *b)
+{
+	return portconf_same_device(a, b) && a->request.mtu == b->request.mtu &&
+	       a->request.enabled == b->request.enabled &&
+	       a->access == b->access && a->plain == b->plain &&
+	       a->native == b->native && a->uplink == b->uplink &&
+	       a->isolated == b->isolated && a->learn == b->learn &&
+	       a->flood == b->flood &&
+	       !memcmp(a->vlans, b->vlans, sizeof(a->vlans)) &&
+	       !strcmp(a->profile, b->profile) &&
+	       !strcmp(a->description, b->description);
 }

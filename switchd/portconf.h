@@ -59,6 +59,9 @@ int portconf_check_profile(const char *name, const json_t *params,
 bool portconf_same_device(const struct port_config *a,
 			  const struct port_config *b);
 
+/* Are they the same in everything but the name? */
+bool portconf_same(const struct port_config *a, const struct port_config *b);
+
 /*
  * Read a list such as "1,10,20-30" into a bit set of SNAPSHOT_VLANS.
  * Returns 0 or -EINVAL with *err (path "trunk").
