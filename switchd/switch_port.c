@@ -136,14 +136,6 @@ static void switch_settle(struct sw *sw)
 		sched_yield();
 }
 
-static bool any_leaving(const struct sw *sw)
-{
-	for (uint32_t i = 0; i < sw->index_end; i++)
-		if (sw->port[i] && sw->port[i]->leaving)
-			return true;
-	return false;
-}
-
 /* ---- Attaching ---- */
 
 static const char *request_ifname(const struct port_request *rq)
@@ -170,6 +162,39 @@ static void detach_stale(struct sw *sw, const char *ifname)
 			switch_detach(sw, p, "device-gone");
 }
 
+/* Do both use the same device or file, or go by the same name? */
+static bool same_thing(const struct switch_port *p,
+		       const struct port_request *rq)
+{
+	const struct port_request *its = &p->config.request;
+	const char *ifname = request_ifname(rq);
+
+	if (!strcmp(its->name, rq->name)) /* events come in their order */
+		return true;
+	if (*ifname && !strcmp(p->grant.ifname, ifname))
+		return true;
+	return !strcmp(its->type, "pcap") && !strcmp(rq->type, "pcap") &&
+	       !strcmp(its->pcap.file, rq->pcap.file);
+}
+
+/* Is a port that is leaving in the way of a new one? */
+static bool must_settle(const struct sw *sw, const struct port_request *rq)
+{
+	uint32_t used = 0, leaving = 0;
+
+	for (uint32_t i = 0; i < sw->index_end; i++) {
+		const struct switch_port *p = sw->port[i];
+
+		used += p != NULL;
+		if (!p || !p->leaving)
+			continue;
+		if (same_thing(p, rq))
+			return true;
+		leaving++;
+	}
+	return leaving && used == sw->shared.ports_max;
+}
+
 static int check_conflicts(struct sw *sw, const struct port_request *rq,
 			   struct error *err)
 {
@@ -178,7 +203,7 @@ static int check_conflicts(struct sw *sw, const struct port_request *rq,
 	int ifindex;
 
 	detach_stale(sw, ifname);
-	if (any_leaving(sw))
+	if (must_settle(sw, rq))
 		switch_settle(sw);
 	if (switch_port_find(sw, rq->name))
 		return error_set(err, EEXIST, "port-exists", "name",
@@ -317,7 +342,9 @@ static int port_change(struct sw *sw, struct switch_port *p,
 			return r;
 		atomic_store(&p->port->mtu, p->grant.mtu);
 	}
-	if (!c->request.enabled && p->config.request.enabled)
+	/* What was behind it may be found elsewhere now. */
+	if ((!c->request.enabled && p->config.request.enabled) ||
+	    memcmp(c->vlans, p->config.vlans, sizeof(c->vlans)) != 0)
 		fdb_flush(sw->shared.fdb, (int)p->port->index, FDB_ANY, false);
 	p->config = *c;
 	return fdb_port_set(sw->shared.fdb, p->port->index, c->uplink, 0);

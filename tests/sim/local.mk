@@ -19,3 +19,6 @@ tests_sim_sim_mirror_SOURCES = tests/sim/sim_mirror.c $(SIM)
 sim_tests += tests/sim/sim_offload
 tests_sim_sim_offload_SOURCES = tests/sim/sim_offload.c $(SIM) \
 	tests/unit/superframe.c tests/unit/superframe.h
+
+sim_tests += tests/sim/sim_change
+tests_sim_sim_change_SOURCES = tests/sim/sim_change.c $(SIM)

@@ -239,20 +239,6 @@ static void same_address_in_two_vlans_is_behind_two_ports(void **state)
 	sim_expect_drops(s, "t", "no-destination", 1);
 }
 
-static void known_address_whose_port_left_the_vlan_gets_nothing(void **state)
-{
-	struct sim *s = *state;
-
-	sim_attach(s, "a", "trunk=10");
-	sim_attach(s, "b", "trunk=10,20");
-	sim_attach(s, "c", "trunk=10,20");
-	sim_step(s, "b", FRAME(.src = B, .dst = A, .tag = { CTAG(20) }));
-	sim_expect(s, "c", FRAME(.src = B, .dst = A, .tag = { CTAG(20) }));
-	sim_set(s, "b", "trunk=10");
-	sim_step(s, "c", FRAME(.src = C, .dst = B, .tag = { CTAG(20) }));
-	sim_expect_drops(s, "c", "vlan-egress", 1);
-}
-
 static bool member(unsigned int port, uint32_t vid)
 {
 	return vid % (port + 2) == 1; /* port 3: VLANs 1, 6, 11 .. */
@@ -446,7 +432,6 @@ int main(void)
 		SIM_TEST(plain_ports_pass_every_tag_unchanged),
 		SIM_TEST(plain_port_reaches_access_ports_of_every_vlan),
 		SIM_TEST(same_address_in_two_vlans_is_behind_two_ports),
-		SIM_TEST(known_address_whose_port_left_the_vlan_gets_nothing),
 		SIM_TEST(flood_set_of_each_vlan_is_exactly_its_members),
 		SIM_TEST(
 			one_flood_serves_ports_with_and_without_tag_in_any_order),
