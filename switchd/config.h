@@ -70,9 +70,10 @@ int config_apply(struct sw *sw, const json_t *config,
 
 /*
  * The same for a file, which is read and checked first. Errors name file, line
- * and path. Returns 0 or -errno with *err.
+ * and path. `out` (may be NULL) gets a new reference to what was read, on
+ * success only. Returns 0 or -errno with *err.
  */
-int config_apply_file(struct sw *sw, const char *file,
+int config_apply_file(struct sw *sw, const char *file, json_t **out,
 		      struct config_changes *changes, struct error *err)
 	__attribute__((warn_unused_result));
 

@@ -91,7 +91,7 @@ static int detach_unwanted(struct apply *a)
 		const json_t *w =
 			wanted_port(a->config, p->config.request.name);
 		struct port_config c;
-		const char *why = "not in the configuration";
+		const char *why = "unconfigured";
 
 		if (!w && p->origin != SWITCH_ORIGIN_CONFIG)
 			continue;
@@ -101,7 +101,7 @@ static int detach_unwanted(struct apply *a)
 				return -EINVAL;
 			if (portconf_same_device(&c, &p->config))
 				continue;
-			why = "device changed";
+			why = "reconfigured";
 		}
 		if (step_add(a, STEP_DETACHED, p) < 0)
 			return -ENOMEM;
@@ -233,7 +233,7 @@ static void step_undo(struct apply *a, const struct step *s)
 	switch (s->kind) {
 	case STEP_ATTACHED:
 		if (p)
-			switch_detach(a->sw, p, "configuration refused");
+			switch_detach(a->sw, p, "rolled-back");
 		break;
 	case STEP_DETACHED:
 		if (!switch_attach(a->sw, s->name, s->params, s->origin, s->uid,

@@ -86,7 +86,7 @@ json_t *config_load(const char *file, struct error *err)
 	return config;
 }
 
-int config_apply_file(struct sw *sw, const char *file,
+int config_apply_file(struct sw *sw, const char *file, json_t **out,
 		      struct config_changes *changes, struct error *err)
 {
 	char *text = file_read(file, err);
@@ -102,6 +102,8 @@ int config_apply_file(struct sw *sw, const char *file,
 		if (r < 0)
 			error_locate(err, file, config_line(text, err->path));
 	}
+	if (out && r == 0)
+		*out = json_incref(config);
 	json_decref(config);
 	free(text);
 	return r;

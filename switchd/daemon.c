@@ -449,7 +449,9 @@ static int start(struct daemon *d, struct error *err)
 	}
 	d->daemon_json = json_incref(json_object_get(config, "daemon"));
 	d->base = event_base_new();
-	r = d->base ? resolve(d, config, err) : -ENOMEM;
+	r = d->base ? resolve(d, config, err)
+		    : error_set(err, ENOMEM, "no-memory", NULL,
+				"can't make the event loop");
 	json_decref(config);
 	/* The sockets before the devices: a second daemon must not get as far
 	 * as taking the first one's TAPs. */
@@ -460,7 +462,7 @@ static int start(struct daemon *d, struct error *err)
 	if (r == 0)
 		r = make_sockets(d, err);
 	if (r == 0 && file)
-		r = config_apply_file(d->sw, file, &c, err);
+		r = config_apply_file(d->sw, file, NULL, &c, err);
 	if (r < 0)
 		return r;
 	switch_commit(d->sw);
@@ -495,29 +497,45 @@ static void tell_applied(struct daemon *d, const struct config_changes *c)
 			       (int)c->unchanged));
 }
 
+/* What is fixed for the life of the process can't follow. */
+static void warn_fixed(const struct daemon *d, const json_t *config)
+{
+	const json_t *now = json_object_get(config, "daemon");
+
+	if (now && !json_equal(now, d->daemon_json))
+		log_warning("config", "changes in \"daemon\" take effect when "
+				      "switchd is started again");
+}
+
 int daemon_apply(struct daemon *d, const json_t *config,
 		 struct config_changes *changes, struct error *err)
 {
 	int r = config_apply(d->sw, config, changes, err);
 
-	if (r == 0)
-		tell_applied(d, changes);
-	return r;
+	if (r < 0)
+		return r;
+	warn_fixed(d, config);
+	tell_applied(d, changes);
+	return 0;
 }
 
 int daemon_reload(struct daemon *d, struct config_changes *changes,
 		  struct error *err)
 {
+	json_t *config;
 	int r;
 
 	if (!d->options.config)
 		return error_set(err, ENOENT, "no-config", NULL,
 				 "switchd was started without a configuration "
 				 "file (-c)");
-	r = config_apply_file(d->sw, d->options.config, changes, err);
-	if (r == 0)
-		tell_applied(d, changes);
-	return r;
+	r = config_apply_file(d->sw, d->options.config, &config, changes, err);
+	if (r < 0)
+		return r;
+	warn_fixed(d, config);
+	json_decref(config);
+	tell_applied(d, changes);
+	return 0;
 }
 
 int daemon_run(struct daemon *d)

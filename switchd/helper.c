@@ -142,7 +142,7 @@ void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
 	if (p && fd < 0) {
 		error_set(&err, errno, "no-descriptor", NULL, "%s",
 			  strerror(errno));
-		switch_detach(d->sw, p, "no descriptor");
+		switch_detach(d->sw, p, "no-descriptor");
 	}
 	if (fd >= 0)
 		rpc_reply_fd(call,
