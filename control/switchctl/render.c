@@ -94,7 +94,10 @@ static char *value_text(const json_t *value)
 	if (!out)
 		abort();
 	if (json_is_string(value)) {
-		fputs(json_string_value(value), out);
+		/* A cell must not look like a gap. */
+		fputs(json_string_length(value) ? json_string_value(value)
+						: "-",
+		      out);
 	} else if (json_is_boolean(value)) {
 		fputs(json_is_true(value) ? "yes" : "no", out);
 	} else if (json_is_integer(value)) {

@@ -221,6 +221,12 @@ static void array_of_objects_is_an_aligned_table(void **state)
 		      "long-one  4000  -    1,2-3\n");
 }
 
+static void empty_text_is_a_dash(void **state)
+{
+	(void)state;
+	expect_render("[{\"a\":\"\",\"b\":1}]", false, "A  B\n-  1\n");
+}
+
 static void header_is_bold_in_colour_only(void **state)
 {
 	(void)state;
@@ -410,6 +416,7 @@ int main(void)
 		cmocka_unit_test(words_that_are_no_params_are_refused),
 		cmocka_unit_test(name_is_refused_where_the_method_takes_none),
 		cmocka_unit_test(array_of_objects_is_an_aligned_table),
+		cmocka_unit_test(empty_text_is_a_dash),
 		cmocka_unit_test(header_is_bold_in_colour_only),
 		cmocka_unit_test(letters_beyond_ascii_keep_the_columns),
 		cmocka_unit_test(page_says_where_the_next_begins),
