@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void usage(FILE *to)
@@ -130,6 +131,18 @@ static void detach(int fd)
 	close(fd);
 }
 
+/* A port takes up to four descriptors; the usual soft limit is 1024. */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur == r.rlim_max)
+		return;
+	r.rlim_cur = r.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+		log_warning("daemon", "RLIMIT_NOFILE: %s", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon_options o = { 0 };
@@ -141,6 +154,7 @@ int main(int argc, char **argv)
 	if (parse_args(argc, argv, &o, &foreground, &status) < 0)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
+	raise_descriptors();
 	if (!foreground && (fd = background()) < 0) {
 		fprintf(stderr, "switchd: %s\n", strerror(errno));
 		return 1;
