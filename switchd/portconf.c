@@ -313,6 +313,13 @@ static json_t *merge_profile(const json_t *params, const json_t *profiles,
 	return merged;
 }
 
+static int refuse_isolated_uplink(struct error *err)
+{
+	return error_set(err, EINVAL, "bad-value", "isolated",
+			 "an uplink can't be isolated: isolated ports talk to "
+			 "uplinks");
+}
+
 static int parse_merged(const json_t *p, struct port_config *c,
 			struct error *err)
 {
@@ -333,9 +340,7 @@ static int parse_merged(const json_t *p, struct port_config *c,
 	snprintf(c->description, sizeof(c->description), "%s",
 		 rpc_get_string(p, "description", ""));
 	if (c->isolated && c->uplink)
-		return error_set(err, EINVAL, "bad-value", "isolated",
-				 "an uplink can't be isolated: isolated ports "
-				 "talk to uplinks");
+		return refuse_isolated_uplink(err);
 	if (check_type_params(p, type, err) < 0 || parse_vlan(p, c, err) < 0)
 		return -EINVAL;
 	return parse_by_type(p, &c->request, err);
@@ -366,6 +371,7 @@ int portconf_check_profile(const char *name, const json_t *params,
 {
 	static const char *const own[] = { "profile", "ifname", "mac",
 					   "address" };
+	const char *type = rpc_get_string(params, "type", NULL);
 	struct port_config c = { 0 };
 	int r = portconf_check_name(name, err);
 
@@ -380,8 +386,15 @@ int portconf_check_profile(const char *name, const json_t *params,
 					 "%s belongs to one port and can't be "
 					 "in a profile",
 					 own[i]);
-	/* A mode alone is fine in a profile: the port may add the VLAN. */
-	if (json_object_get(params, "mode") && !json_object_get(params, "vlan"))
+	if (type && check_type_params(params, type, err) < 0)
+		return -EINVAL;
+	if (rpc_get_bool(params, "isolated", false) &&
+	    rpc_get_bool(params, "uplink", false))
+		return refuse_isolated_uplink(err);
+	/* mode=access alone is fine in a profile: the port adds the VLAN. */
+	if (!strcmp(rpc_get_string(params, "mode", ""), "access") &&
+	    !json_object_get(params, "vlan") &&
+	    !json_object_get(params, "trunk"))
 		return 0;
 	return parse_vlan(params, &c, err);
 }

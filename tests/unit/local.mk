@@ -33,3 +33,5 @@ unit_tests += tests/unit/test_ring
 EXTRA_DIST += tests/unit/capture.h
 thread_tests += tests/unit/test_capfile
 thread_tests += tests/unit/test_ring
+unit_tests += tests/unit/test_config_line
+unit_tests += tests/unit/test_portconf

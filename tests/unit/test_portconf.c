@@ -1,0 +1,382 @@
+/* A port's parameters: what follows from them, and each mistake's name. */
+#include "switchd/portconf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* cmocka.h wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* JSON with ' for ". */
+static json_t *json(const char *text)
+{
+	char *copy = strdup(text);
+	json_t *value;
+
+	assert_non_null(copy);
+	for (char *p = copy; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	value = json_loads(copy, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(value);
+	free(copy);
+	return value;
+}
+
+static int parse(const char *name, const char *params, const char *profiles,
+		 struct port_config *c, struct error *err)
+{
+	json_t *p = json(params), *all = profiles ? json(profiles) : NULL;
+	int r;
+
+	memset(err, 0, sizeof(*err));
+	r = rpc_params_check_some(portconf_params, p, false, err);
+	if (r == 0)
+		r = portconf_parse(name, p, all, c, err);
+	json_decref(p);
+	json_decref(all);
+	return r;
+}
+
+static struct port_config good(const char *params)
+{
+	struct port_config c;
+	struct error err;
+
+	if (parse("p", params, NULL, &c, &err) < 0)
+		fail_msg("%s: %s", params, err.message);
+	return c;
+}
+
+static void bad(const char *params, const char *reason, const char *path)
+{
+	struct port_config c;
+	struct error err;
+	int r = parse("p", params, NULL, &c, &err);
+
+	if (r >= 0)
+		fail_msg("%s was accepted", params);
+	assert_string_equal(err.reason, reason);
+	assert_string_equal(err.path, path);
+	assert_int_equal(r, -err.err);
+	assert_true(err.message[0]);
+}
+
+static unsigned int members(const struct port_config *c)
+{
+	unsigned int n = 0;
+
+	for (unsigned int vid = 1; vid <= VLAN_ID_MAX; vid++)
+		n += c->vlans[vid >> 6] >> (vid & 63) & 1;
+	return n;
+}
+
+/* ---- VLANs ---- */
+
+static void port_without_vlan_parameters_is_plain(void **state)
+{
+	struct port_config c = good("{'type':'dummy'}");
+
+	(void)state;
+	assert_true(c.plain);
+	assert_false(c.access);
+	assert_int_equal(c.native, 1);
+	assert_int_equal(members(&c), VLAN_ID_MAX);
+	assert_true(c.learn && c.flood && c.request.enabled);
+	assert_false(c.uplink || c.isolated);
+	assert_int_equal(c.request.mtu, 0);
+}
+
+static void access_port_is_in_its_vlan_only(void **state)
+{
+	struct port_config c =
+		good("{'type':'dummy','mode':'access','vlan':10}");
+
+	(void)state;
+	assert_true(c.access);
+	assert_false(c.plain);
+	assert_int_equal(c.native, 10);
+	assert_int_equal(members(&c), 1);
+}
+
+static void trunk_has_its_list_and_its_native_vlan(void **state)
+{
+	struct port_config c;
+
+	(void)state;
+	c = good("{'type':'dummy','mode':'trunk'}");
+	assert_false(c.plain);
+	assert_int_equal(members(&c), VLAN_ID_MAX);
+	c = good("{'type':'dummy','trunk':'10,20-22'}");
+	assert_int_equal(members(&c), 4);
+	assert_int_equal(c.native, 1); /* not a member: tagged only */
+	c = good("{'type':'dummy','mode':'trunk','trunk':'10','vlan':5}");
+	assert_int_equal(members(&c), 2);
+	assert_int_equal(c.native, 5);
+}
+
+static void vlan_mistakes_have_names(void **state)
+{
+	(void)state;
+	bad("{'type':'dummy','vlan':10}", "mode-missing", "mode");
+	bad("{'type':'dummy','mode':'access'}", "missing-parameter", "vlan");
+	bad("{'type':'dummy','mode':'access','vlan':10,'trunk':'10'}",
+	    "not-for-mode", "trunk");
+	bad("{'type':'dummy','mode':'hybrid'}", "bad-value", "mode");
+	bad("{'type':'dummy','mode':'access','vlan':0}", "out-of-range",
+	    "vlan");
+	bad("{'type':'dummy','mode':'access','vlan':4095}", "out-of-range",
+	    "vlan");
+	bad("{'type':'dummy','mode':'access','vlan':'10'}", "wrong-type",
+	    "vlan");
+}
+
+static void vlan_list_is_numbers_and_ranges_and_nothing_else(void **state)
+{
+	static const char *const wrong[] = {
+		"",	   ",",	     "10,",
+		",10",	   "10,,20", "0",
+		"4095",	   "1-4095", "20-10",
+		"10-",	   "-10",    "10-20-30",
+		" 10",	   "10 ",    "10, 20",
+		"+10",	   "ten",    "10;20",
+		"0x10",	   "1.5",    "18446744073709551617",
+		"10-\n20",
+	};
+	uint64_t v[SNAPSHOT_VLANS / 64];
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct error err = { 0 };
+
+		if (portconf_parse_vlans(wrong[i], v, &err) != -EINVAL)
+			fail_msg("\"%s\" was accepted", wrong[i]);
+		assert_string_equal(err.reason, "bad-vlan-list");
+		assert_string_equal(err.path, "trunk");
+	}
+}
+
+static void vlan_list_is_written_as_it_was_read_but_sorted(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ "10", "10" },
+		{ "10,20-30", "10,20-30" },
+		{ "30,10,11,12", "10-12,30" },
+		{ "1-4094", "1-4094" },
+		{ "63,64,65,128", "63-65,128" },
+		{ "5-5", "5" },
+		{ "4094", "4094" },
+	};
+	uint64_t v[SNAPSHOT_VLANS / 64];
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		json_t *text;
+
+		assert_int_equal(portconf_parse_vlans(pairs[i][0], v, NULL), 0);
+		text = portconf_format_vlans(v);
+		assert_string_equal(json_string_value(text), pairs[i][1]);
+		json_decref(text);
+	}
+	for (unsigned int i = 0; i < SNAPSHOT_VLANS / 64; i++)
+		v[i] = 0xaaaaaaaaaaaaaaaaull; /* the longest list there is */
+	json_decref(portconf_format_vlans(v));
+}
+
+/* ---- By type ---- */
+
+static void parameters_of_other_types_are_refused(void **state)
+{
+	(void)state;
+	bad("{'type':'dummy','ifname':'tap0'}", "not-for-type", "ifname");
+	bad("{'type':'netdev','ifname':'eth1','owner':'root'}", "not-for-type",
+	    "owner");
+	bad("{'type':'tap','file':'/x'}", "not-for-type", "file");
+	bad("{'type':'tap','promisc':true}", "not-for-type", "promisc");
+	bad("{'type':'pcap','file':'/x','netns':'y'}", "not-for-type", "netns");
+	bad("{'type':'carrier-pigeon'}", "bad-value", "type");
+	bad("{'mode':'trunk'}", "missing-parameter", "type");
+	bad("{'type':'dummy','wings':2}", "unknown-parameter", "wings");
+}
+
+static void tap_takes_users_groups_and_addresses(void **state)
+{
+	struct port_config c =
+		good("{'type':'tap','ifname':'tap7','owner':'root',"
+		     "'group':'1234','mac':'02:00:00:00:00:01',"
+		     "'persist':true,'netns':'blue','address':'10.0.0.1/24'}");
+	const struct tap_params *t = &c.request.tap;
+
+	(void)state;
+	assert_string_equal(t->ifname, "tap7");
+	assert_true(t->has_owner && t->has_group && t->persist);
+	assert_int_equal(t->owner, 0);
+	assert_int_equal(t->group, 1234);
+	assert_true(t->mac == 0x020000000001ull);
+	assert_string_equal(t->netns, "blue");
+	assert_string_equal(t->address, "10.0.0.1/24");
+	bad("{'type':'tap','owner':'no such user'}", "no-such-user", "owner");
+	bad("{'type':'tap','group':'no such group'}", "no-such-group", "group");
+	bad("{'type':'tap','owner':''}", "no-such-user", "owner");
+	bad("{'type':'tap','owner':'4294967295'}", "no-such-user", "owner");
+	bad("{'type':'tap','mac':'01:00:00:00:00:01'}", "bad-mac", "mac");
+	bad("{'type':'tap','mac':'00:00:00:00:00:00'}", "bad-mac", "mac");
+	bad("{'type':'tap','mac':'02:00:00:00:00'}", "bad-mac", "mac");
+}
+
+static void netdev_and_pcap_need_what_they_are_made_of(void **state)
+{
+	struct port_config c;
+
+	(void)state;
+	bad("{'type':'netdev'}", "missing-parameter", "ifname");
+	bad("{'type':'netdev','ifname':''}", "missing-parameter", "ifname");
+	bad("{'type':'netdev','ifname':'sixteen-letters-'}", "too-long",
+	    "ifname");
+	bad("{'type':'pcap'}", "missing-parameter", "file");
+	bad("{'type':'pcap','file':'relative.pcap'}", "bad-value", "file");
+	bad("{'type':'pcap','file':'/x','rotate-count':3}", "missing-parameter",
+	    "rotate-size");
+	bad("{'type':'pcap','file':'/x','format':'erf'}", "bad-value",
+	    "format");
+	c = good("{'type':'pcap','file':'/x','format':'pcap','snaplen':100}");
+	assert_true(c.request.pcap.classic);
+	assert_int_equal(c.request.pcap.snaplen, 100);
+}
+
+static void uplink_is_not_isolated_and_mtu_has_bounds(void **state)
+{
+	(void)state;
+	bad("{'type':'dummy','isolated':true,'uplink':true}", "bad-value",
+	    "isolated");
+	bad("{'type':'dummy','mtu':67}", "out-of-range", "mtu");
+	bad("{'type':'dummy','mtu':65536}", "out-of-range", "mtu");
+	assert_int_equal(good("{'type':'dummy','mtu':65535}").request.mtu,
+			 65535);
+}
+
+static void names_are_short_words_without_blanks(void **state)
+{
+	char longest[PORT_NAME_MAX + 1];
+	struct error err = { 0 };
+
+	(void)state;
+	memset(longest, 'x', sizeof(longest));
+	longest[PORT_NAME_MAX] = '\0';
+	assert_int_equal(portconf_check_name(longest, &err), -EINVAL);
+	longest[PORT_NAME_MAX - 1] = '\0';
+	assert_int_equal(portconf_check_name(longest, &err), 0);
+	assert_int_equal(portconf_check_name("vm-1_a.b:c/d", &err), 0);
+	assert_int_equal(portconf_check_name("", &err), -EINVAL);
+	assert_int_equal(portconf_check_name("a b", &err), -EINVAL);
+	assert_int_equal(portconf_check_name("\xc3\xa9", &err), -EINVAL);
+	assert_string_equal(err.reason, "bad-name");
+}
+
+/* ---- Profiles ---- */
+
+static void profile_gives_what_is_not_given(void **state)
+{
+	static const char profiles[] =
+		"{'lab':{'type':'dummy','mode':'access','vlan':10,"
+		"'isolated':true}}";
+	struct port_config c;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(
+		parse("p", "{'profile':'lab','vlan':20}", profiles, &c, &err),
+		0);
+	assert_int_equal(c.native, 20);
+	assert_true(c.isolated && c.access);
+	assert_string_equal(c.profile, "lab");
+	assert_int_equal(parse("p", "{'profile':'lab','uplink':true}", profiles,
+			       &c, &err),
+			 -EINVAL); /* together they make no sense */
+	assert_string_equal(err.path, "isolated");
+	assert_int_equal(parse("p", "{'profile':'lob'}", profiles, &c, &err),
+			 -ENOENT);
+	assert_string_equal(err.reason, "no-such-profile");
+	assert_string_equal(err.path, "profile");
+	assert_int_equal(parse("p", "{'profile':'lab'}", NULL, &c, &err),
+			 -ENOENT);
+}
+
+static void check_profile(const char *params, const char *reason)
+{
+	struct error err = { 0 };
+	json_t *p = json(params);
+	int r = portconf_check_profile("lab", p, &err);
+
+	json_decref(p);
+	assert_string_equal(err.reason, reason);
+	assert_int_equal(r < 0, *reason != '\0');
+}
+
+static void profile_may_be_a_part_but_not_a_port(void **state)
+{
+	(void)state;
+	check_profile("{}", "");
+	check_profile("{'isolated':true}", "");
+	check_profile("{'mode':'access'}", ""); /* the port adds the VLAN */
+	check_profile("{'type':'tap','mode':'access','vlan':10}", "");
+	check_profile("{'ifname':'tap0'}", "not-for-profile");
+	check_profile("{'mac':'02:00:00:00:00:01'}", "not-for-profile");
+	check_profile("{'address':'10.0.0.1/24'}", "not-for-profile");
+	check_profile("{'profile':'other'}", "not-for-profile");
+	check_profile("{'trunk':'none'}", "bad-vlan-list");
+	check_profile("{'mode':'trunk','trunk':'none'}", "bad-vlan-list");
+	check_profile("{'mode':'access','vlan':1,'trunk':'1'}", "not-for-mode");
+	check_profile("{'type':'pcap','owner':'root'}", "not-for-type");
+	check_profile("{'isolated':true,'uplink':true}", "bad-value");
+	check_profile("{'wings':2}", "unknown-parameter");
+}
+
+/* ---- What port.set may change ---- */
+
+static void only_the_device_makes_two_configurations_different(void **state)
+{
+	struct port_config a = good("{'type':'tap','ifname':'tap0'}");
+	struct port_config b =
+		good("{'type':'tap','ifname':'tap0','mode':'access','vlan':9,"
+		     "'mtu':9000,'enabled':false,'isolated':true}");
+	struct port_config c = good("{'type':'tap','ifname':'tap1'}");
+
+	(void)state;
+	assert_true(portconf_same_device(&a, &b));
+	assert_false(portconf_same_device(&a, &c));
+	c = good("{'type':'tap','ifname':'tap0','persist':true}");
+	assert_false(portconf_same_device(&a, &c));
+	c = good("{'type':'netdev','ifname':'tap0'}");
+	assert_false(portconf_same_device(&a, &c));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(port_without_vlan_parameters_is_plain),
+		cmocka_unit_test(access_port_is_in_its_vlan_only),
+		cmocka_unit_test(trunk_has_its_list_and_its_native_vlan),
+		cmocka_unit_test(vlan_mistakes_have_names),
+		cmocka_unit_test(
+			vlan_list_is_numbers_and_ranges_and_nothing_else),
+		cmocka_unit_test(
+			vlan_list_is_written_as_it_was_read_but_sorted),
+		cmocka_unit_test(parameters_of_other_types_are_refused),
+		cmocka_unit_test(tap_takes_users_groups_and_addresses),
+		cmocka_unit_test(netdev_and_pcap_need_what_they_are_made_of),
+		cmocka_unit_test(uplink_is_not_isolated_and_mtu_has_bounds),
+		cmocka_unit_test(names_are_short_words_without_blanks),
+		cmocka_unit_test(profile_gives_what_is_not_given),
+		cmocka_unit_test(profile_may_be_a_part_but_not_a_port),
+		cmocka_unit_test(
+			only_the_device_makes_two_configurations_different),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
