@@ -354,9 +354,6 @@ def _obstacle(programs):
     """Why the test can't run here, or nothing."""
     if os.geteuid():
         return "only root can make namespaces and devices"
-    for variable in ("SWITCHD", "SWITCHCTL", "HELPER"):
-        if not os.access(os.environ.get(variable, ""), os.X_OK):
-            return f"${variable} names no program"
     for program in programs:
         if not shutil.which(program, mode=os.F_OK):
             return _missing(program)
@@ -368,8 +365,10 @@ def run(test, name, programs, boots=True):
     that it can't do without; `boots`: it needs what prepare makes."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     for variable in ("SWITCHD", "SWITCHCTL", "HELPER"):
-        if os.environ.get(variable):
-            os.environ[variable] = os.path.abspath(os.environ[variable])
+        path = os.path.abspath(os.environ.get(variable, ""))
+        if not os.path.isfile(path) or not os.access(path, os.X_OK):
+            sys.exit(f"{name}: ${variable} names no program")
+        os.environ[variable] = path
     why = _obstacle(["ip", *programs])
     boot = HERE
     if not why and boots:
