@@ -2,6 +2,7 @@
 #include "switchd/methods.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 void method_profile_list(struct rpc_call *call, json_t *params, void *ctx)
 {
@@ -140,12 +141,22 @@ void method_config_save(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
 	const char *file = rpc_get_string(params, "file", d->options.config);
+	uid_t uid = rpc_call_peer(call)->uid;
 	struct error err = { 0 };
 
 	if (!file) {
 		rpc_fail(call, EINVAL, "missing-parameter", "file",
 			 "switchd was started without a configuration file: "
 			 "say file=/PATH");
+		return;
+	}
+	/* The file is written with our rights: not wherever a member of the
+	 * socket's group says. */
+	if (uid != 0 && uid != geteuid() &&
+	    (!d->options.config || strcmp(file, d->options.config) != 0)) {
+		rpc_fail(call, EPERM, "not-permitted", "file",
+			 "only root may save to another file than the one that "
+			 "was read");
 		return;
 	}
 	if (config_save(d->sw, d->daemon_json, file, &err) < 0)
