@@ -44,12 +44,12 @@ def hook(script, *args, **environment):
         return done.returncode, done.stdout, file.read().splitlines()
 
 
-ATTACH = ["port", "attach", "t1", "type=netdev", "ifname=t1"]
+ATTACH = ["port", "attach", "t1", "type=netdev", "ifname=t1", "transient=yes"]
 
 
 def test_ifup(place):
     """qemu-ifup."""
-    with place.claim("ifup_attaches_a_netdev_port_called_like_the_device"):
+    with place.claim("ifup_attaches_a_transient_netdev_port_named_like_it"):
         assert hook(lab.IFUP, "t1") == (0, "", ATTACH)
 
     with place.claim("ifup_uses_the_socket_and_profile_of_its_environment"):
@@ -65,7 +65,8 @@ def test_ifup(place):
             assert (status, calls[-1]) == (0, f"profile={profile}"), calls
 
     with place.claim("ifup_without_a_matching_line_uses_no_profile"):
-        assert hook(lab.IFUP, "eth7")[2][-1] == "ifname=eth7"
+        calls = hook(lab.IFUP, "eth7")[2]
+        assert calls[-2:] == ["ifname=eth7", "transient=yes"], calls
 
     with place.claim("ifup_prefers_the_profile_of_its_environment"):
         assert hook(lab.IFUP, "t1", SWITCHD_PROFILE="x")[2][-1] == "profile=x"

@@ -38,6 +38,10 @@ def test(place):
             assert port["type"] == "netdev", port
             assert port["ifname"] == name, port
 
+    with place.claim("a_guests_port_is_not_part_of_the_configuration"):
+        config = switch.result("config", "show")
+        assert config["ports"] == [], config
+
     with place.claim("guests_ping_each_other"):
         a.ping("10.77.0.2")
         b.ping("10.77.0.1")
