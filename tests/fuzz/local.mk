@@ -29,3 +29,8 @@ fuzz_targets += tests/fuzz/fuzz_offload
 tests_fuzz_fuzz_offload_SOURCES = tests/fuzz/fuzz_offload.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_offload_LDFLAGS = $(FUZZ_FLAGS)
 EXTRA_DIST += tests/fuzz/corpus/fuzz_offload
+
+fuzz_targets += tests/fuzz/fuzz_frame
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(SIM) $(FUZZ_MAIN)
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_frame

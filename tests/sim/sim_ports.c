@@ -276,6 +276,39 @@ static void refused_copies_count_at_the_egress_and_hurt_nobody_else(void **st)
 	sim_expect(s, "b", FRAME(.src = A, .dst = B));
 }
 
+/* A port that can't take frames with an odd id. */
+static unsigned int odd_tx(struct port *p, struct frame *const *f,
+			   unsigned int n, enum drop_reason *why)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (f[i]->data[ETHER_HEADER_LEN + 1] & 1) {
+			*why = DROP_IO_ERROR;
+			return i;
+		}
+		if (port_ops_dummy.tx(p, &f[i], 1, why) != 1)
+			return i;
+	}
+	return n;
+}
+
+static void frames_behind_a_refused_one_are_sent(void **state)
+{
+	struct sim *s = *state;
+	struct port_ops odd = port_ops_dummy;
+
+	odd.tx = odd_tx;
+	sim_attach(s, "a", "");
+	sim_attach(s, "b", "");
+	sim_dummy(s, "b")->ops = &odd;
+	for (uint16_t i = 0; i < 64; i++)
+		sim_send(s, "a", FRAME(.src = A, .dst = B, .id = i * 3));
+	sim_run(s);
+	for (uint16_t i = 0; i < 64; i += 2)
+		sim_expect(s, "b", FRAME(.src = A, .dst = B, .id = i * 3));
+	sim_expect_drops(s, "b", "io-error", 32);
+	sim_dummy(s, "b")->ops = &port_ops_dummy;
+}
+
 static void full_queue_drops_the_newest_and_keeps_the_oldest(void **state)
 {
 	struct sim *s = *state;
@@ -283,7 +316,7 @@ static void full_queue_drops_the_newest_and_keeps_the_oldest(void **state)
 	sim_attach(s, "a", "");
 	sim_attach(s, "b", "");
 	sim_run(s);
-	/* Twice, because the receive queue is as long as the other one. */
+	/* In two parts: the receive queue is as long as the other one. */
 	for (unsigned int i = 0; i < DUMMY_QUEUE_MAX - 10; i++)
 		sim_send(s, "a", FRAME(.src = A, .dst = B, .id = (uint16_t)i));
 	sim_send(s, "b", FRAME(.src = C, .dst = D));
@@ -327,6 +360,7 @@ int main(void)
 		SIM_TEST(mtu_changes_while_the_port_is_attached),
 		SIM_TEST(
 			refused_copies_count_at_the_egress_and_hurt_nobody_else),
+		SIM_TEST(frames_behind_a_refused_one_are_sent),
 		SIM_TEST(full_queue_drops_the_newest_and_keeps_the_oldest),
 	};
 
