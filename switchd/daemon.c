@@ -69,6 +69,18 @@ static void name_in_pcap(struct switch_port *pcap, const struct switch_port *p,
 			    strerror(-r));
 }
 
+/* Gone, or moved into another namespace. A `tap` port has its descriptor and
+ * goes on: where the device is really gone, rx says so. */
+static void device_gone(struct daemon *d, struct switch_port *p)
+{
+	if (!is_type(p, "tap")) {
+		switch_detach(d->sw, p, "device-gone");
+		return;
+	}
+	p->elsewhere = true;
+	p->up = p->carrier = true; /* from here on nobody tells us */
+}
+
 static void hook_attached(void *ctx, struct switch_port *p)
 {
 	struct daemon *d = ctx;
@@ -82,11 +94,11 @@ static void hook_attached(void *ctx, struct switch_port *p)
 		if (is_type(p, "pcap"))
 			name_in_pcap(p, other, other->config.request.name);
 	}
-	if (!is_type(p, "netdev"))
+	if (!p->grant.ifindex || p->elsewhere)
 		return;
 	r = link_monitor_watch(d->links, p->grant.ifindex, &now);
 	if (r == -ENODEV)
-		switch_detach(d->sw, p, "device-gone");
+		device_gone(d, p);
 	else if (r < 0)
 		log_warning("port", "%s: can't watch its device: %s",
 			    p->config.request.name, strerror(-r));
@@ -99,7 +111,7 @@ static void hook_gone(void *ctx, struct switch_port *p)
 	struct daemon *d = ctx;
 	struct switch_port *other = NULL;
 
-	if (is_type(p, "netdev"))
+	if (p->grant.ifindex && !p->elsewhere)
 		link_monitor_unwatch(d->links, p->grant.ifindex);
 	while ((other = switch_port_next(d->sw, other)))
 		if (is_type(other, "pcap"))
@@ -176,7 +188,7 @@ static void link_changed(void *ctx, const struct link_event *e)
 	if (!p)
 		return;
 	if (e->kind == LINK_GONE)
-		switch_detach(d->sw, p, "device-gone");
+		device_gone(d, p);
 	else
 		switch_port_link(d->sw, p, e->up, e->carrier, e->mtu);
 }

@@ -59,6 +59,7 @@ struct switch_port {
 	bool leaving;	  /* out of the next snapshot */
 	bool retiring;	  /* out of the published one */
 	bool receiving;	  /* the worker has its descriptor */
+	bool elsewhere;	  /* its device is in another network namespace */
 	bool up, carrier; /* of a device, as last seen */
 	char why[32];	  /* it leaves */
 	struct epoch_retired retired;
@@ -152,7 +153,8 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason);
 int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 		    struct error *err) __attribute__((warn_unused_result));
 
-/* By name, by device; NULL where there is none. Leaving ones don't count. */
+/* By name, by device (of the daemon's network namespace); NULL where there is
+ * none. Leaving ones don't count. */
 struct switch_port *switch_port_find(struct sw *sw, const char *name);
 struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex);
 

@@ -41,8 +41,7 @@ struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex)
 	struct switch_port *p = NULL;
 
 	while ((p = switch_port_next(sw, p)))
-		if (p->grant.ifindex == ifindex &&
-		    !strcmp(p->config.request.type, "netdev"))
+		if (ifindex && p->grant.ifindex == ifindex && !p->elsewhere)
 			return p;
 	return NULL;
 }
@@ -209,7 +208,7 @@ static int check_conflicts(struct sw *sw, const struct port_request *rq,
 		return error_set(err, EEXIST, "port-exists", "name",
 				 "there is a port \"%s\" already", rq->name);
 	ifindex = !strcmp(rq->type, "netdev") ? (int)if_nametoindex(ifname) : 0;
-	other = ifindex ? switch_port_by_ifindex(sw, ifindex) : NULL;
+	other = switch_port_by_ifindex(sw, ifindex);
 	if (other)
 		return error_set(err, EEXIST, "device-attached", "ifname",
 				 "%s is attached already, as port \"%s\"",
@@ -265,6 +264,8 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 	p->worker = worker_choose(sw);
 	p->up = p->config.request.enabled;
 	p->carrier = p->grant.carrier;
+	p->elsewhere = !strcmp(p->config.request.type, "tap") &&
+		       *p->config.request.tap.netns;
 	r = fdb_port_set(sw->shared.fdb, index, p->config.uplink, 0);
 	return r; /* the index is in range: can't fail */
 }
