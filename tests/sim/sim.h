@@ -96,8 +96,8 @@ void sim_advance(struct sim *s, uint32_t seconds);
 
 /*
  * Parameters from words as on the command line, "mode=access vlan=10", by a
- * table. Returns a new reference. Words that the table refuses are passed on
- * as strings. "KEY=" is null (for sim_set).
+ * table. Returns a new reference. Keys that the table doesn't know are passed
+ * on as strings. "KEY=" is null (for sim_set).
  */
 json_t *sim_params(const struct rpc_param *table, const char *words);
 

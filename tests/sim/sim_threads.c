@@ -7,6 +7,7 @@
  * tx counts. Two threads do the workers' polling, the main thread does what
  * the control socket would.
  */
+#include "base/clock.h"
 #include "tests/sim/sim.h"
 
 #include <pthread.h>
@@ -17,6 +18,8 @@
 #define PORTS	8
 #define CHANGES 600
 #define BURST	16
+
+#define DEADLINE_NS (60 * CLOCK_NS_PER_S)
 
 /* A port whose frames are made on the spot. */
 struct source {
@@ -263,10 +266,12 @@ static uint64_t batches(struct rig *rig)
 /* Let the workers run before the next change, so that each meets traffic. */
 static void let_run(struct rig *rig)
 {
-	uint64_t until = batches(rig) + 2;
+	uint64_t until = batches(rig) + 2, deadline = clock_ns() + DEADLINE_NS;
 
-	while (batches(rig) < until)
+	while (batches(rig) < until) {
+		assert_true(clock_ns() < deadline);
 		sched_yield();
+	}
 	switch_reap(rig->s->sw);
 }
 
@@ -299,7 +304,7 @@ static void churn(struct rig *rig)
 static void ledgers_close_while_everything_changes_under_two_workers(void **st)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
-	struct poller poller[THREADS] = { 0 };
+	static struct poller poller[THREADS]; /* outlives a failed assert */
 	uint64_t stats = 0, polled = 0;
 
 	(void)st;
