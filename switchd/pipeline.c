@@ -134,6 +134,17 @@ static enum drop_reason parse(const struct snapshot *s, struct frame *f)
 	return DROP_REASON_COUNT;
 }
 
+/*
+ * A second tag behind the port's own. Where the first is taken off on a trunk
+ * that has this VLAN as its native one, the second would count: the guest
+ * would have hopped into another VLAN.
+ */
+static bool hides_tag(const struct pipeline *pl, const struct frame *f)
+{
+	return f->came_tagged && (pl->in->decide.flags & DECIDE_ACCESS) &&
+	       load_be16(f->data + 16) == pl->s->tpid;
+}
+
 /* DROP_REASON_COUNT where the frame may go on. */
 static enum drop_reason classify(struct pipeline *pl, struct frame *f)
 {
@@ -149,7 +160,7 @@ static enum drop_reason classify(struct pipeline *pl, struct frame *f)
 	if (!reserved_passes(s, f->dst))
 		return DROP_RESERVED;
 	f->vid = decide_vid(&pl->in->decide, f->came_tagged, f->tci);
-	if (f->vid == DECIDE_VID_NONE)
+	if (f->vid == DECIDE_VID_NONE || hides_tag(pl, f))
 		return DROP_VLAN_INGRESS;
 	f->origin = (uint16_t)pl->in_index;
 	return DROP_REASON_COUNT;

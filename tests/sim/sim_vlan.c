@@ -38,6 +38,19 @@ static void access_port_takes_its_own_tag_and_no_other(void **state)
 	sim_expect_drops(s, "a", "vlan-ingress", 4094);
 }
 
+static void access_port_can_not_hop_vlans_by_a_second_tag(void **state)
+{
+	struct sim *s = *state;
+
+	sim_attach(s, "guest", "mode=access vlan=1");
+	sim_attach(s, "uplink", "uplink=yes");
+	sim_attach(s, "victim", "mode=access vlan=20");
+	sim_send(s, "guest", A_TO_B(.tag = { CTAG(1), CTAG(20) }));
+	sim_send(s, "guest", A_TO_B(.tag = { CTAG(0), CTAG(20) }));
+	sim_run(s);
+	sim_expect_drops(s, "guest", "vlan-ingress", 2);
+}
+
 static void priority_tag_on_an_access_port_is_untagged_with_priority(void **st)
 {
 	struct sim *s = *st;
@@ -419,6 +432,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SIM_TEST(access_ports_exchange_untagged_frames_of_their_vlan),
 		SIM_TEST(access_port_takes_its_own_tag_and_no_other),
+		SIM_TEST(access_port_can_not_hop_vlans_by_a_second_tag),
 		SIM_TEST(
 			priority_tag_on_an_access_port_is_untagged_with_priority),
 		SIM_TEST(vid_4095_is_dropped_everywhere),
