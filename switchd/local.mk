@@ -26,3 +26,5 @@ switchd_libswitchd_a_SOURCES = \
 sbin_PROGRAMS += switchd/switchd
 switchd_switchd_SOURCES = switchd/main.c
 switchd_switchd_LDADD = $(SWITCHD_LIBS)
+dist_man_MANS += switchd/switchd.8 switchd/switchd.conf.5 \
+	switchd/switchd-protocol.7

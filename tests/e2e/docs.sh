@@ -1,0 +1,237 @@
+#!/bin/bash
+# What the documents say is so: the protocol's page has the methods, parameters,
+# drop reasons, events and reasons of errors that the daemon has, no more and no
+# less; the configuration's page has its keys, and its examples load; the
+# README's commands run as they stand.
+#
+#	host [sw0] --+-- switchd -- eth1 -- [veth 192.0.2.1] wire
+#	vm0 [tap] ---+
+. "$(dirname "$0")/lib.sh"
+
+# ---- pages against the daemon ----------------------------------------------
+
+cat >"$T/check.py" <<'END'
+"""check.py WHAT: compares a man page with what it describes."""
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+SRC, SOCKET = os.environ["SRC"], os.environ["SOCKET"]
+HELPER = os.path.join(os.path.dirname(SOCKET), "helper.sock")
+
+
+def read(path):
+    with open(os.path.join(SRC, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def section(page, title):
+    """The text of a section of a man page, its subsections included."""
+    return re.search(rf"^\.Sh {title}\n(.*?)(?=^\.Sh |\Z)", page,
+                     re.S | re.M).group(1)
+
+
+def items(text, macro):
+    """What the list items of a page tag: {"a", "b"} of .It Cm a , b"""
+    found = set()
+    for line in re.findall(rf"^\.It {macro} (.*)$", text, re.M):
+        found |= {word for word in line.split() if word != ","}
+    return found
+
+
+def same(page, truth):
+    for name in sorted(truth - page):
+        print(f"not in the page: {name}")
+    for name in sorted(page - truth):
+        print(f"in the page only: {name}")
+    return page == truth and bool(truth)
+
+
+def call(socket, *words):
+    return json.loads(subprocess.run(
+        [os.environ["SWITCHCTL"], "-j", "-s", socket, *words],
+        stdout=subprocess.PIPE, check=True).stdout)
+
+
+def methods():
+    """{name: parameters} of both sockets."""
+    return {method["name"]: {p["name"] for p in method["params"]}
+            for socket in (SOCKET, HELPER)
+            for method in call(socket, "rpc", "discover")["methods"]}
+
+
+def sources():
+    return "".join(read(os.path.relpath(f, SRC)) for folder in
+                   ("switchd", "ports", "control", "fdb", "base")
+                   for f in sorted(glob.glob(f"{SRC}/{folder}/*.c")))
+
+
+PROTOCOL = read("switchd/switchd-protocol.7")
+CONF = read("switchd/switchd.conf.5")
+
+
+def check_methods():
+    return same(items(section(PROTOCOL, "METHODS"), "Ic"), set(methods()))
+
+
+def check_parameters():
+    port = items(section(PROTOCOL, "PORT PARAMETERS"), "Cm")
+    truth, page = set(), set()
+    for name, parameters in methods().items():
+        text = re.search(rf"^\.It Ic {re.escape(name)}\n(.*?)"
+                         r"(?=^\.It Ic |^\.S[hs] |\Z)",
+                         section(PROTOCOL, "METHODS"), re.S | re.M).group(1)
+        said = items(text, "Cm")
+        if "\n.Sx PORT PARAMETERS ." in text:
+            said |= port
+        truth |= {f"{name} {p}" for p in parameters}
+        page |= {f"{name} {p}" for p in said}
+    return same(page, truth)
+
+
+def check_drops():
+    stats = call(SOCKET, "stats", "show")
+    return same(items(section(PROTOCOL, "DROP REASONS"), "Cm"),
+                set(stats["rx"]["drops"]) | set(stats["tx"]["drops"]))
+
+
+def check_events():
+    topics = set(re.findall(r'"((?:port|fdb|config)\.[a-z]+)"', sources()))
+    return same(items(section(PROTOCOL, "EVENTS"), "Ic"),
+                topics - set(methods()))
+
+
+# Those that no client sees: they are of the start, of switchctl itself, or
+# can't happen.
+PRIVATE = {"bad-grant", "bad-reply", "cannot-connect", "cannot-listen",
+           "connection-lost", "given-twice", "handed-over", "no-name",
+           "no-netlink", "no-random", "no-socket-path", "no-worker",
+           "refused", "socket-in-use", "timeout"}
+
+
+def check_reasons():
+    found = set(re.findall(
+        r'\b(?:error_set|rpc_fail)\(\s*[^;"]*?,\s*"([a-z]+(?:-[a-z]+)*)",',
+        sources()))
+    # The other of two: error == EPERM ? "not-permitted" : "device-setup"
+    found |= set(re.findall(r'"not-permitted"\s*:\s*"([a-z-]+)"', sources()))
+    return same(items(section(PROTOCOL, "REASONS"), "Cm"), found - PRIVATE)
+
+
+def check_conf():
+    text = read("switchd/config.c")
+    tables = dict(re.findall(r"rpc_param (\w+)\[\] = \{(.*?)\n\};", text,
+                             re.S))
+    good = True
+    for title, table in (("daemon", "daemon_params"),
+                         ("switch", "config_switch_params"),
+                         ("mirrors", "config_mirror_params"),
+                         ("fdb", "config_fdb_params")):
+        page = re.search(rf"^\.Ss {title}\n(.*?)(?=^\.S[hs] )", CONF,
+                         re.S | re.M).group(1)
+        keys = set(re.findall(r'(?:PARAM_\w+\(|\.name = )"([a-z-]+)"',
+                              tables[table]))
+        good = same(items(page, "Cm"), keys) and good
+    return good
+
+
+def examples():
+    """Writes the configurations in the page to files."""
+    blocks = [b for b in re.findall(
+        r"^\.Bd -literal -offset indent\n(.*?)^\.Ed", CONF, re.S | re.M)
+        if b.startswith("{")]
+    for number, block in enumerate(blocks):
+        with open(f"{os.environ['T']}/example{number}.json", "w",
+                  encoding="utf-8") as file:
+            file.write(block)
+    return len(blocks) == 3
+
+
+def readme():
+    """Writes the README's commands as a script."""
+    text, lines = read("README"), iter(read("README").splitlines())
+    with open(os.environ["T"] + "/readme", "w", encoding="utf-8") as file:
+        for line in lines:
+            if not line.startswith("    # "):
+                continue
+            command = line[6:]
+            while command.endswith("\\"):
+                command += "\n" + next(lines)
+            file.write(command + "\n")
+    return text.count("\n    # ") > 20
+
+
+sys.exit(not globals()[sys.argv[1]]())
+END
+export SRC BUILD T SOCKET SWITCHCTL
+check() {
+	/usr/bin/python3 -B "$T/check.py" "$1"
+}
+
+switchd_start
+claim "switchd-protocol(7) has the daemon's methods" check check_methods
+claim "switchd-protocol(7) has their parameters" check check_parameters
+claim "switchd-protocol(7) has the drop reasons" check check_drops
+claim "switchd-protocol(7) has the events" check check_events
+claim "switchd-protocol(7) has the reasons of errors" check check_reasons
+claim "switchd.conf(5) has the keys of the configuration" check check_conf
+claim "the switch ends" switchd_stop
+
+# ---- examples --------------------------------------------------------------
+
+ns_add wire
+full=$(ns_name sw)
+ip link add eth1 netns "$full" type veth peer name eth0 \
+	netns "$(ns_name wire)"
+ip -n "$full" link set eth1 up
+ip -n "$(ns_name wire)" addr add 192.0.2.1/24 dev eth0
+ip -n "$(ns_name wire)" link set eth0 up
+
+# Commands in the switch's namespace, with an empty /run and /var/tmp.
+stage() { # SCRIPT
+	cat >"$T/stage" <<-END
+		set -euo pipefail -v
+		export PATH=$BUILD/switchd:$BUILD/control/switchctl:\$PATH
+		mount -t tmpfs tmpfs /run
+		mount -t tmpfs tmpfs /var/tmp
+		mkdir /run/netns
+	END
+	cat "$1" >>"$T/stage"
+	ns_exec sw unshare --mount bash "$T/stage" </dev/null
+}
+
+# Ends what runs in there.
+stage_end() {
+	local pid
+	for pid in $(ip netns pids "$full"); do
+		kill -TERM "$pid"
+	done
+	wait_until 10 stage_is_empty
+}
+
+stage_is_empty() {
+	[[ -z $(ip netns pids "$full") ]]
+}
+
+loads() { # FILE
+	echo "switchd -c $1; switchctl -j config show" >"$T/load"
+	stage "$T/load" && stage_end
+}
+
+claim "switchd.conf(5) has three examples" check examples
+for i in 0 1 2; do
+	claim "example $i of switchd.conf(5) loads" loads "$T/example$i.json"
+done
+claim "the sample configuration loads" loads "$SRC/etc/switchd.conf"
+
+claim "the README's commands are found" check readme
+cat >>"$T/readme" <<'END'
+[[ -s /var/tmp/switchd.conf && -s /var/tmp/trace.pcapng ]]
+ip netns del vm0
+END
+claim "the README's commands run as they stand" stage "$T/readme"
+claim "the switch that they started ends" stage_end
+finish
