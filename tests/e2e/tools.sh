@@ -1,0 +1,132 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # for the scripts that source this
+# tools.sh - what several end-to-end tests need beside lib.sh, which sources
+# nothing: `. "$(dirname "$0")/tools.sh"` gives both.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+PYTHON=/usr/bin/python3
+FRAMES="$PYTHON $(dirname "${BASH_SOURCE[0]}")/frames.py"
+USER_DIR=
+
+# A folder that every user may enter, with copies of the programs for those
+# who can't look into the build's: sets USER_DIR.
+user_dir() {
+	USER_DIR=$(mktemp -d /tmp/e2e-user.XXXXXX)
+	trap 'user_dir_cleanup' EXIT
+	chmod 755 "$USER_DIR"
+	cp "$SWITCHD" "$SWITCHCTL" "$HELPER" "$USER_DIR"
+}
+
+user_dir_cleanup() {
+	local status=$?
+	rm -rf "$USER_DIR"
+	set +e
+	(exit "$status")
+	lib_cleanup
+}
+
+# as_user NAMESPACE COMMAND...: sets AS_USER to what runs it there without any
+# privilege, where /dev/net/tun is open to all (as udev makes it)
+as_user() {
+	local ns=$1
+	shift
+	# shellcheck disable=SC2016 # the inner shell's
+	AS_USER=(nsenter --net="$(ns_path "$ns")" -- unshare --mount -- sh -c
+		'mount -t tmpfs tmpfs /dev/net &&
+		mknod -m 666 /dev/net/tun c 10 200 && exec "$@"' sh
+		setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@")
+}
+
+# ---- what the switch says ----------------------------------------------------
+
+# port_value NAME JQ-EXPRESSION: of `port show`
+port_value() {
+	ctl -j port show "$1" | jq -r "$2"
+}
+
+# value_is WANT COMMAND...: for wait_until
+value_is() {
+	local want=$1
+	shift
+	[[ $("$@") == "$want" ]]
+}
+
+# says TEXT COMMAND...: it fails and tells TEXT (a regular expression)
+says() {
+	local text=$1 status=0
+	shift
+	"$@" >"$T/said" 2>&1 || status=$?
+	cat "$T/said" >&2
+	((status)) && grep -qE -- "$text" "$T/said"
+}
+
+# events_start TOPIC...: writes the events to $T/events until the test ends;
+# returns once the switch has heard of it
+events_start() {
+	: >"$T/events"
+	"$PYTHON" "$(dirname "${BASH_SOURCE[0]}")/events.py" "$SOCKET" "$@" \
+		</dev/null >"$T/events" 2>&1 &
+	lib_pids+=("$!")
+	wait_until 5 grep -q '^subscribed' "$T/events"
+}
+
+# event_seen TOPIC [JQ-EXPRESSION]: one that the expression is true of
+event_seen() {
+	grep "^$1 " "$T/events" | cut -d' ' -f2- |
+		jq -es "map(select(${2:-true})) | length > 0"
+}
+
+# Both ledgers of every port, to the frame.
+ledgers_close() {
+	local port
+	for port in $(ctl -j port list | jq -r '.ports[].name'); do
+		ctl -j stats show port="$port" >"$T/ledger"
+		jq -e '(.rx.drops | add) as $rx | (.tx.drops | add) as $tx |
+			.rx.frames == .rx.forwarded + $rx and
+			.tx.copies == .tx.frames + $tx and
+			.rx.dropped == $rx and .tx.dropped == $tx' \
+			"$T/ledger" >/dev/null || {
+			echo "ledgers of $port:" >&2
+			cat "$T/ledger" >&2
+			return 1
+		}
+	done
+}
+
+# ---- devices -----------------------------------------------------------------
+
+# link_value NAMESPACE DEVICE JQ-EXPRESSION: of `ip link`
+link_value() {
+	ns_exec "$1" ip -j -d link show "$2" | jq -r ".[0] | $3"
+}
+
+link_gone() {
+	! ns_exec "$1" ip link show "$2" >/dev/null 2>&1
+}
+
+# tcp_through FROM TO ADDRESS [IPERF-ARGUMENT...]: a second of it arrives
+tcp_through() {
+	local from=$1 to=$2 address=$3
+	shift 3
+	ns_background "$to" iperf3 -s -1
+	wait_until 5 listens "$to" 5201
+	ns_exec "$from" timeout 30 iperf3 -c "$address" -t 1 -J "$@" \
+		>"$T/iperf"
+	jq -e '.end.sum_received.bytes > 1000000' "$T/iperf" >/dev/null
+}
+
+# listens NAMESPACE PORT: somebody does, TCP
+listens() {
+	ns_exec "$1" ss -Hltn "sport = :$2" | grep -q .
+}
+
+pings() { # NAMESPACE ADDRESS [ARGUMENT...]
+	local ns=$1 to=$2
+	shift 2
+	ns_exec "$ns" ping -q -c1 -W2 "$@" "$to"
+}
+
+no_ping() { # NAMESPACE ADDRESS
+	! ns_exec "$1" ping -q -c2 -i0.2 -W1 "$2"
+}
