@@ -107,6 +107,23 @@ claim_equal "a daemon that doesn't start is a failure" 1 "$status"
 claim "what the daemon said is shown" count 1 '^switchd: not today$' "$T/out"
 claim "a failure leaves nothing behind" nothing_left_of "$PID"
 
+# As on a machine without network that lacks a package.
+without_a_package() {
+	mkdir "$T/stub"
+	cat >"$T/stub/dpkg-query" <<-END
+		#!/bin/sh
+		case \$* in *libmnl-dev*) exit 1 ;; esac
+		exec $(command -v dpkg-query) "\$@"
+	END
+	printf '#!/bin/sh\nexit 100\n' >"$T/stub/apt-get"
+	chmod +x "$T/stub"/*
+	env -u SWITCHD -u SWITCHCTL BUILD="$T/never" TMPDIR="$state" \
+		PATH="$T/stub:$PATH" "$SRC/etc/quickstart" >"$T/out" 2>&1
+}
+
+claim_not "a package that can't be had is a failure" without_a_package
+claim "it is named" count 1 '^missing packages: libmnl-dev$' "$T/out"
+
 # ---- kept ------------------------------------------------------------------
 
 kept_answers() {
