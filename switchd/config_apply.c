@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum step_kind { STEP_ATTACHED, STEP_DETACHED, STEP_CHANGED };
+enum step_kind { STEP_ATTACHED, STEP_DETACHED, STEP_CHANGED, STEP_ADOPTED };
 
 struct step {
 	enum step_kind kind;
@@ -121,6 +121,9 @@ static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 			   a->err) < 0)
 		return -EINVAL;
 	if (portconf_same(&c, &p->config)) {
+		if (p->origin != SWITCH_ORIGIN_CONFIG &&
+		    step_add(a, STEP_ADOPTED, p) < 0)
+			return -ENOMEM;
 		p->origin = SWITCH_ORIGIN_CONFIG;
 		a->changes.unchanged++;
 		return 0;
@@ -183,9 +186,14 @@ static int mirrors_bring(struct sw *sw, const json_t *config, struct error *err)
 			return -ENOENT;
 	json_array_foreach(list, i, m) {
 		const char *name = rpc_get_string(m, "name", "");
-		int r = switch_mirror_add(sw, name, m, err);
+		int r = 0;
 		char at[32];
 
+		/* One that came by hand is the configuration's from now on. */
+		if (switch_mirror_find(sw, name))
+			r = switch_mirror_remove(sw, name, err);
+		if (r == 0)
+			r = switch_mirror_add(sw, name, m, err);
 		if (r == 0) {
 			switch_mirror_find(sw, name)->configured = true;
 			continue;
@@ -246,6 +254,9 @@ static void step_undo(struct apply *a, const struct step *s)
 		json_decref(difference);
 		p->origin = s->origin;
 		break;
+	case STEP_ADOPTED:
+		p->origin = s->origin;
+		break;
 	}
 	if (r < 0)
 		log_err("config", "can't bring back port %s: %s", s->name,
@@ -255,33 +266,44 @@ static void step_undo(struct apply *a, const struct step *s)
 /* Mirrors and static entries as they were before: a small configuration. */
 static json_t *mirrors_and_statics(struct sw *sw)
 {
-	json_t *mirrors = json_array();
+	json_t *mirrors = json_array(), *by_hand = json_array();
 
 	for (unsigned int i = 0; i < sw->nmirrors; i++) {
 		json_t *m = json_deep_copy(sw->mirror[i]->params);
 
 		json_object_set_new(m, "name",
 				    json_string(sw->mirror[i]->name));
-		if (sw->mirror[i]->configured)
-			json_array_append_new(mirrors, m);
-		else
-			json_decref(m);
+		json_array_append_new(mirrors, m);
+		if (!sw->mirror[i]->configured)
+			json_array_append_new(by_hand,
+					      json_string(sw->mirror[i]->name));
 	}
-	return json_pack("{s:o,s:O}", "mirrors", mirrors, "fdb", sw->statics);
+	/* A copy: the list itself changes while this one is walked. */
+	return json_pack("{s:o,s:o,s:o}", "mirrors", mirrors, "by-hand",
+			 by_hand, "fdb", json_deep_copy(sw->statics));
 }
 
 static void apply_undo(struct apply *a, const json_t *before)
 {
 	struct error err = { 0 };
+	json_t *name;
+	size_t i;
 
 	switch_settings_set(a->sw, &a->settings);
 	switch_profiles_set(a->sw, a->profiles);
-	for (size_t i = a->nsteps; i--;)
+	for (i = a->nsteps; i--;)
 		step_undo(a, &a->step[i]);
 	if (mirrors_bring(a->sw, before, &err) < 0 ||
 	    statics_bring(a->sw, before, &err) < 0)
 		log_err("config", "can't bring back %s: %s", err.path,
 			err.message);
+	json_array_foreach(json_object_get(before, "by-hand"), i, name) {
+		struct switch_mirror *m =
+			switch_mirror_find(a->sw, json_string_value(name));
+
+		if (m)
+			m->configured = false;
+	}
 }
 
 /* Static entries of the last configuration that this one lacks. */
