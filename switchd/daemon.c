@@ -103,7 +103,8 @@ static void hook_attached(void *ctx, struct switch_port *p)
 		log_warning("port", "%s: can't watch its device: %s",
 			    p->config.request.name, strerror(-r));
 	else
-		switch_port_link(d->sw, p, now.up, now.carrier, now.mtu);
+		switch_port_link(d->sw, p, now.ifname, now.up, now.carrier,
+				 now.mtu);
 }
 
 static void hook_gone(void *ctx, struct switch_port *p)
@@ -190,7 +191,8 @@ static void link_changed(void *ctx, const struct link_event *e)
 	if (e->kind == LINK_GONE)
 		device_gone(d, p);
 	else
-		switch_port_link(d->sw, p, e->up, e->carrier, e->mtu);
+		switch_port_link(d->sw, p, e->ifname, e->up, e->carrier,
+				 e->mtu);
 }
 
 static void on_fdb_events(evutil_socket_t fd, short what, void *arg)

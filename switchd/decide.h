@@ -44,13 +44,24 @@ enum decide_tag {
 	DECIDE_TAG_VID,	 /* with its VLAN's, priority kept */
 };
 
+/* Is a VID in a set of 4096 bits? */
+static inline bool decide_vlan_test(const uint64_t *vlans, unsigned int vid)
+{
+	return vlans[vid >> 6] >> (vid & 63) & 1;
+}
+
+static inline void decide_vlan_set(uint64_t *vlans, unsigned int vid)
+{
+	vlans[vid >> 6] |= 1ull << (vid & 63);
+}
+
 #define DECIDE_VID_NONE	    0
 #define DECIDE_VID_MASK	    0x0fff
 #define DECIDE_VID_RESERVED 0x0fff /* IEEE 802.1Q-2022 table 9-2 */
 
 static inline bool decide_in_vlan(const struct decide_port *p, uint16_t vid)
 {
-	return !p->vlans || (p->vlans[vid >> 6] >> (vid & 63) & 1);
+	return !p->vlans || decide_vlan_test(p->vlans, vid);
 }
 
 /*

@@ -41,16 +41,6 @@ void method_switch_set(struct rpc_call *call, json_t *params, void *ctx)
 	rpc_reply(call, config_settings_show(&s));
 }
 
-static void counters_add(struct port_counters *sum,
-			 const struct port_counters *c)
-{
-	counter *to = (counter *)sum;
-	const counter *from = (const counter *)c;
-
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(counter); i++)
-		counter_add(&to[i], counter_get(&from[i]));
-}
-
 static json_t *rx_json(const struct port_counters *c)
 {
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames",
@@ -107,7 +97,7 @@ void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 	}
 	while ((p = switch_port_next(d->sw, p))) {
 		switch_port_counters(d->sw, p, &c);
-		counters_add(&sum, &c);
+		port_counters_add(&sum, &c);
 	}
 	o = json_pack("{s:o,s:o,s:o}", "rx", rx_json(&sum), "tx", tx_json(&sum),
 		      "fdb", fdb_json(d->sw->shared.fdb));
@@ -144,10 +134,10 @@ void method_worker_list(struct rpc_call *call, json_t *params, void *ctx)
 static bool vlan_named(const struct port_config *c, unsigned int vid)
 {
 	if (vid == c->native)
-		return c->vlans[vid >> 6] >> (vid & 63) & 1;
+		return decide_vlan_test(c->vlans, vid);
 	for (int i = 0; i < SNAPSHOT_VLANS / 64; i++)
 		if (c->vlans[i] != UINT64_MAX)
-			return c->vlans[vid >> 6] >> (vid & 63) & 1;
+			return decide_vlan_test(c->vlans, vid);
 	return false;
 }
 
@@ -159,7 +149,7 @@ static json_t *vlan_json(struct sw *sw, unsigned int vid)
 	while ((p = switch_port_next(sw, p))) {
 		const struct port_config *c = &p->config;
 
-		if (!(c->vlans[vid >> 6] >> (vid & 63) & 1))
+		if (!decide_vlan_test(c->vlans, vid))
 			continue;
 		json_array_append_new(c->native == vid ? untagged : tagged,
 				      json_string(c->request.name));

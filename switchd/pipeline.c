@@ -135,14 +135,17 @@ static enum drop_reason parse(const struct snapshot *s, struct frame *f)
 }
 
 /*
- * A second tag behind the port's own. Where the first is taken off on a trunk
- * that has this VLAN as its native one, the second would count: the guest
- * would have hopped into another VLAN.
+ * A second tag of ours, of a VLAN that the port isn't in. Where the first is
+ * taken off, on a trunk that has its VLAN as the native one, the second would
+ * count: the guest would have hopped into another VLAN.
  */
 static bool hides_tag(const struct pipeline *pl, const struct frame *f)
 {
-	return f->came_tagged && (pl->in->decide.flags & DECIDE_ACCESS) &&
-	       load_be16(f->data + 16) == pl->s->tpid;
+	if (!f->came_tagged || load_be16(f->data + 16) != pl->s->tpid)
+		return false;
+	return f->head_len < ETHER_HEADER_LEN + 2 * ETHER_TAG_LEN ||
+	       !decide_in_vlan(&pl->in->decide,
+			       load_be16(f->data + 18) & TCI_VID_MASK);
 }
 
 /* DROP_REASON_COUNT where the frame may go on. */
@@ -372,7 +375,7 @@ static void mirror_add(struct pipeline *pl, unsigned int i, uint64_t mirrors,
 		const struct snapshot_mirror *m =
 			&s->mirror[__builtin_ctzll(mirrors)];
 
-		if (m->has_vlans && !(m->vlans[vid >> 6] >> (vid & 63) & 1))
+		if (m->has_vlans && !decide_vlan_test(m->vlans, vid))
 			continue;
 		if (m->to < s->nports && s->port[m->to].port)
 			egress_add(pl, m->to, copy_make(i, tag, dir, port));

@@ -31,6 +31,23 @@ struct port_counters {
 	counter tx_drop[DROP_REASON_COUNT];
 };
 
+/* Every word of the block is a counter: it can be summed as an array. */
+#define PORT_COUNTERS (sizeof(struct port_counters) / sizeof(counter))
+_Static_assert(sizeof(struct port_counters) ==
+		       (8 + 2 * DROP_REASON_COUNT) * sizeof(counter),
+	       "struct port_counters holds counters only");
+
+/* Add one block to another, which belongs to the caller. Any thread. */
+static inline void port_counters_add(struct port_counters *sum,
+				     const struct port_counters *c)
+{
+	counter *to = (counter *)sum;
+	const counter *from = (const counter *)c;
+
+	for (size_t i = 0; i < PORT_COUNTERS; i++)
+		counter_add(&to[i], counter_get(&from[i]));
+}
+
 struct pipeline; /* opaque */
 
 /*

@@ -58,11 +58,6 @@ int portconf_check_name(const char *name, struct error *err)
 
 /* ---- VLANs ---- */
 
-static void vlans_set(uint64_t *vlans, unsigned int vid)
-{
-	vlans[vid >> 6] |= 1ull << (vid & 63);
-}
-
 int portconf_parse_vlans(const char *list, uint64_t *vlans, struct error *err)
 {
 	const char *p = list;
@@ -83,7 +78,7 @@ int portconf_parse_vlans(const char *list, uint64_t *vlans, struct error *err)
 		if (from < 1 || to > VLAN_ID_MAX || from > to)
 			goto bad;
 		for (; from <= to; from++)
-			vlans_set(vlans, (unsigned int)from);
+			decide_vlan_set(vlans, (unsigned int)from);
 		p = end;
 	} while (*p++ == ',');
 	if (p[-1] == '\0')
@@ -103,10 +98,9 @@ json_t *portconf_format_vlans(const uint64_t *vlans)
 	for (unsigned int vid = 1; vid <= VLAN_ID_MAX; vid++) {
 		unsigned int to = vid;
 
-		if (!(vlans[vid >> 6] >> (vid & 63) & 1))
+		if (!decide_vlan_test(vlans, vid))
 			continue;
-		while (to < VLAN_ID_MAX &&
-		       (vlans[(to + 1) >> 6] >> ((to + 1) & 63) & 1))
+		while (to < VLAN_ID_MAX && decide_vlan_test(vlans, to + 1))
 			to++;
 		p += sprintf(p, p == buf ? "%u" : ",%u", vid);
 		if (to > vid)
@@ -140,7 +134,7 @@ static int parse_vlan(const json_t *p, struct port_config *c, struct error *err)
 			return error_set(err, EINVAL, "not-for-mode", "trunk",
 					 "an access port has one VLAN; a list "
 					 "is for mode=trunk");
-		vlans_set(c->vlans, c->native);
+		decide_vlan_set(c->vlans, c->native);
 		return 0;
 	}
 	if (!trunk) {
@@ -150,7 +144,7 @@ static int parse_vlan(const json_t *p, struct port_config *c, struct error *err)
 	if (portconf_parse_vlans(trunk, c->vlans, err) < 0)
 		return -EINVAL;
 	if (vlan)
-		vlans_set(c->vlans, c->native);
+		decide_vlan_set(c->vlans, c->native);
 	return 0;
 }
 

@@ -62,12 +62,12 @@ static uint32_t classes_split(uint16_t *class, uint32_t n,
 
 	for (uint32_t vid = 0; vid < SNAPSHOT_VLANS; vid++) {
 		all[class[vid]]++;
-		in[class[vid]] += vlans[vid >> 6] >> (vid & 63) & 1;
+		in[class[vid]] += decide_vlan_test(vlans, vid);
 	}
 	for (uint32_t c = 0, first = n; c < first; c++)
 		split[c] = (uint16_t)(in[c] && in[c] < all[c] ? n++ : c);
 	for (uint32_t vid = 0; vid < SNAPSHOT_VLANS; vid++)
-		if (vlans[vid >> 6] >> (vid & 63) & 1)
+		if (decide_vlan_test(vlans, vid))
 			class[vid] = split[class[vid]];
 	return n;
 }

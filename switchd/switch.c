@@ -185,6 +185,50 @@ void switch_dirty(struct sw *sw)
 	sw->dirty = true;
 }
 
+/* ---- Flushes ---- */
+
+struct switch_flush {
+	struct switch_flush *next;
+	struct epoch_retired retired;
+	struct sw *sw;
+	int port;
+};
+
+static void flush_again(void *arg)
+{
+	struct switch_flush *f = arg;
+
+	fdb_flush(f->sw->shared.fdb, f->port, FDB_ANY, false);
+	free(f);
+}
+
+/* A snapshot was published: what went by the old one is over soon. */
+static void flushes_retire(struct sw *sw)
+{
+	while (sw->flushes) {
+		struct switch_flush *f = sw->flushes;
+
+		sw->flushes = f->next;
+		epoch_retire(&sw->shared.epoch, &f->retired, flush_again, f);
+	}
+}
+
+void switch_flush(struct sw *sw, int port)
+{
+	struct switch_flush *f = calloc(1, sizeof(*f));
+
+	fdb_flush(sw->shared.fdb, port, FDB_ANY, false);
+	if (!f) { /* what is learned in the next moments has to age */
+		log_err("switch", "no memory to flush port %d again", port);
+		return;
+	}
+	f->sw = sw;
+	f->port = port;
+	f->next = sw->flushes;
+	sw->flushes = f;
+	switch_dirty(sw);
+}
+
 void switch_commit(struct sw *sw)
 {
 	struct snapshot *s, *old;
@@ -201,6 +245,7 @@ void switch_commit(struct sw *sw)
 	if (old)
 		epoch_retire(&sw->shared.epoch, &old->retired, snapshot_destroy,
 			     old);
+	flushes_retire(sw);
 	switch_ports_committed(sw);
 }
 
@@ -218,7 +263,7 @@ void switch_settings_set(struct sw *sw, const struct switch_settings *s)
 	fdb_age_set(sw->shared.fdb, s->age_s);
 	sw->settings = *s;
 	if (other_tags) /* the VLANs of all that was learned may be others */
-		fdb_flush(sw->shared.fdb, FDB_ANY, FDB_ANY, false);
+		switch_flush(sw, FDB_ANY);
 	switch_dirty(sw);
 }
 

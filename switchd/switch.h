@@ -103,8 +103,9 @@ struct sw {
 	uint32_t index_end;	   /* highest index in use + 1 */
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
 	unsigned int nmirrors;
-	json_t *profiles; /* object: name -> parameters */
-	json_t *statics;  /* array of {mac, vlan, port}: see static.c */
+	json_t *profiles;	      /* object: name -> parameters */
+	struct switch_flush *flushes; /* due with the next snapshot */
+	json_t *statics; /* array of {mac, vlan, port}: see static.c */
 	bool dirty;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };
@@ -128,6 +129,13 @@ bool switch_reap(struct sw *sw);
 /* For the files of this module: something is to be committed; a snapshot was
  * published, so that ports can begin to receive or go. */
 void switch_dirty(struct sw *sw);
+
+/*
+ * Forget what was learned behind a port (FDB_ANY: all) when its configuration
+ * changes: now, and once more when no worker can still be learning by the old
+ * snapshot.
+ */
+void switch_flush(struct sw *sw, int port);
 void switch_ports_committed(struct sw *sw);
 
 /* ---- Ports ---- */
@@ -170,8 +178,8 @@ void switch_port_counters(struct sw *sw, const struct switch_port *p,
 void switch_ports_failed(struct sw *sw);
 
 /* A device changed (link monitor): state into the port, event. */
-void switch_port_link(struct sw *sw, struct switch_port *p, bool up,
-		      bool carrier, uint32_t mtu);
+void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
+		      bool up, bool carrier, uint32_t mtu);
 
 /* ---- Settings, profiles ---- */
 

@@ -91,8 +91,7 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 
 	if (p->leaving)
 		return;
-	if (p->receiving)
-		worker_remove_port(p->worker, p->port);
+	worker_remove_port(p->worker, p->port);
 	p->receiving = false;
 	p->leaving = true;
 	sw->nports--;
@@ -107,7 +106,6 @@ void switch_ports_committed(struct sw *sw)
 {
 	for (uint32_t i = 0; i < sw->index_end; i++) {
 		struct switch_port *p = sw->port[i];
-		int r;
 
 		if (!p)
 			continue;
@@ -116,11 +114,8 @@ void switch_ports_committed(struct sw *sw)
 			epoch_retire(&sw->shared.epoch, &p->retired, port_gone,
 				     p);
 		} else if (!p->leaving && !p->receiving) {
-			r = worker_add_port(p->worker, p->port);
-			p->receiving = r == 0;
-			if (r < 0)
-				log_err("port", "%s: can't receive: %s",
-					p->port->name, strerror(-r));
+			worker_start_port(p->worker, p->port);
+			p->receiving = true;
 		}
 	}
 }
@@ -146,24 +141,37 @@ static const char *request_ifname(const struct port_request *rq)
 	return "";
 }
 
+/* The device of that name now, 0 where there is none (yet), or where it lies
+ * in another network namespace. */
+static int request_ifindex(const struct port_request *rq)
+{
+	const char *ifname = request_ifname(rq);
+
+	if (!*ifname || (!strcmp(rq->type, "tap") && *rq->tap.netns))
+		return 0;
+	return (int)if_nametoindex(ifname);
+}
+
 /*
  * A guest that is started again under the same name comes with a new device
- * before netlink has told us that the old one is gone. The index tells.
+ * before netlink has told us that the old one is gone. The index tells: a
+ * device that was only renamed still has its own.
  */
 static void detach_stale(struct sw *sw, const char *ifname)
 {
 	struct switch_port *p = NULL;
-	int now = *ifname ? (int)if_nametoindex(ifname) : 0;
+	char now[IFNAMSIZ];
 
-	while (now && (p = switch_port_next(sw, p)))
+	while (*ifname && (p = switch_port_next(sw, p)))
 		if (!strcmp(p->config.request.type, "netdev") &&
-		    !strcmp(p->grant.ifname, ifname) && p->grant.ifindex != now)
+		    !strcmp(p->grant.ifname, ifname) &&
+		    !if_indextoname((unsigned int)p->grant.ifindex, now))
 			switch_detach(sw, p, "device-gone");
 }
 
 /* Do both use the same device or file, or go by the same name? */
 static bool same_thing(const struct switch_port *p,
-		       const struct port_request *rq)
+		       const struct port_request *rq, int ifindex)
 {
 	const struct port_request *its = &p->config.request;
 	const char *ifname = request_ifname(rq);
@@ -172,12 +180,15 @@ static bool same_thing(const struct switch_port *p,
 		return true;
 	if (*ifname && !strcmp(p->grant.ifname, ifname))
 		return true;
+	if (ifindex && p->grant.ifindex == ifindex) /* renamed meanwhile */
+		return true;
 	return !strcmp(its->type, "pcap") && !strcmp(rq->type, "pcap") &&
 	       !strcmp(its->pcap.file, rq->pcap.file);
 }
 
 /* Is a port that is leaving in the way of a new one? */
-static bool must_settle(const struct sw *sw, const struct port_request *rq)
+static bool must_settle(const struct sw *sw, const struct port_request *rq,
+			int ifindex)
 {
 	uint32_t used = 0, leaving = 0;
 
@@ -187,7 +198,7 @@ static bool must_settle(const struct sw *sw, const struct port_request *rq)
 		used += p != NULL;
 		if (!p || !p->leaving)
 			continue;
-		if (same_thing(p, rq))
+		if (same_thing(p, rq, ifindex))
 			return true;
 		leaving++;
 	}
@@ -202,12 +213,12 @@ static int check_conflicts(struct sw *sw, const struct port_request *rq,
 	int ifindex;
 
 	detach_stale(sw, ifname);
-	if (must_settle(sw, rq))
+	ifindex = request_ifindex(rq);
+	if (must_settle(sw, rq, ifindex))
 		switch_settle(sw);
 	if (switch_port_find(sw, rq->name))
 		return error_set(err, EEXIST, "port-exists", "name",
 				 "there is a port \"%s\" already", rq->name);
-	ifindex = !strcmp(rq->type, "netdev") ? (int)if_nametoindex(ifname) : 0;
 	other = switch_port_by_ifindex(sw, ifindex);
 	if (other)
 		return error_set(err, EEXIST, "device-attached", "ifname",
@@ -266,8 +277,16 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 	p->carrier = p->grant.carrier;
 	p->elsewhere = !strcmp(p->config.request.type, "tap") &&
 		       *p->config.request.tap.netns;
-	r = fdb_port_set(sw->shared.fdb, index, p->config.uplink, 0);
-	return r; /* the index is in range: can't fail */
+	r = worker_add_port(p->worker, p->port);
+	if (r == 0)
+		r = fdb_port_set(sw->shared.fdb, index, p->config.uplink, 0);
+	if (r == 0)
+		return 0;
+	p->port->ops->close(p->port);
+	ops->release(&p->config.request, &p->grant);
+	return error_set(err, -r, "no-watch", NULL,
+			 "can't wait for frames of port \"%s\": %s",
+			 p->config.request.name, strerror(-r));
 }
 
 struct switch_port *switch_attach(struct sw *sw, const char *name,
@@ -337,6 +356,7 @@ static int port_change(struct sw *sw, struct switch_port *p,
 	int r;
 
 	if (c->request.enabled != p->config.request.enabled ||
+	    c->request.mtu != p->config.request.mtu ||
 	    (c->request.mtu && c->request.mtu != p->grant.mtu)) {
 		r = p->port->ops->adjust(&c->request, &p->grant, err);
 		if (r < 0)
@@ -346,7 +366,7 @@ static int port_change(struct sw *sw, struct switch_port *p,
 	/* What was behind it may be found elsewhere now. */
 	if ((!c->request.enabled && p->config.request.enabled) ||
 	    memcmp(c->vlans, p->config.vlans, sizeof(c->vlans)) != 0)
-		fdb_flush(sw->shared.fdb, (int)p->port->index, FDB_ANY, false);
+		switch_flush(sw, (int)p->port->index);
 	p->config = *c;
 	return fdb_port_set(sw->shared.fdb, p->port->index, c->uplink, 0);
 }
@@ -397,13 +417,15 @@ void switch_ports_failed(struct sw *sw)
 			switch_detach(sw, p, "device-gone");
 }
 
-void switch_port_link(struct sw *sw, struct switch_port *p, bool up,
-		      bool carrier, uint32_t mtu)
+void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
+		      bool up, bool carrier, uint32_t mtu)
 {
-	bool same = p->up == up && p->carrier == carrier && p->grant.mtu == mtu;
+	bool same = p->up == up && p->carrier == carrier &&
+		    p->grant.mtu == mtu && !strcmp(p->grant.ifname, ifname);
 
 	if (same)
 		return;
+	snprintf(p->grant.ifname, sizeof(p->grant.ifname), "%s", ifname);
 	p->up = up;
 	p->carrier = carrier;
 	p->grant.mtu = mtu;
@@ -412,9 +434,10 @@ void switch_port_link(struct sw *sw, struct switch_port *p, bool up,
 		 up ? "up" : "down", carrier ? "on" : "off", mtu);
 	if (switch_event_wanted(sw, "port.link"))
 		switch_event(sw, "port.link",
-			     json_pack("{s:s,s:b,s:b,s:i}", "name",
-				       p->config.request.name, "up", up,
-				       "carrier", carrier, "mtu", (int)mtu));
+			     json_pack("{s:s,s:s,s:b,s:b,s:i}", "name",
+				       p->config.request.name, "ifname", ifname,
+				       "up", up, "carrier", carrier, "mtu",
+				       (int)mtu));
 }
 
 void switch_port_counters(struct sw *sw, const struct switch_port *p,
@@ -422,13 +445,8 @@ void switch_port_counters(struct sw *sw, const struct switch_port *p,
 {
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned int w = 0; w < sw->nworkers; w++) {
-		const struct port_counters *c = pipeline_counters(
-			worker_pipeline(sw->worker[w]), p->port->index);
-		const counter *from = &c->rx_frames;
-		counter *to = &sum->rx_frames;
+		struct pipeline *pl = worker_pipeline(sw->worker[w]);
 
-		/* A block of counters from end to end. */
-		for (size_t i = 0; i < sizeof(*sum) / sizeof(counter); i++)
-			counter_add(&to[i], counter_get(&from[i]));
+		port_counters_add(sum, pipeline_counters(pl, p->port->index));
 	}
 }

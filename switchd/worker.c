@@ -82,13 +82,22 @@ static uint64_t port_tag(const struct port *p)
 
 int worker_add_port(struct worker *w, const struct port *p)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { .events = 0, .data.u64 = port_tag(p) };
 
 	if (p->fd < 0)
 		return 0;
-	ev.data.u64 = port_tag(p);
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, p->fd, &ev) < 0 ? -errno
 								     : 0;
+}
+
+void worker_start_port(struct worker *w, const struct port *p)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = port_tag(p) };
+
+	/* It is in the set: that needs no memory. */
+	if (p->fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, p->fd, &ev) < 0)
+		log_err("worker", "port %s: epoll: %s", p->name,
+			strerror(errno));
 }
 
 void worker_remove_port(struct worker *w, const struct port *p)

@@ -45,12 +45,15 @@ void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
 
 /*
- * Receive from this port from now on; it must be in the published snapshot.
- * A port without a descriptor is only ever polled by worker_poll.
- * Returns 0 or -errno.
+ * Take a port in, without receiving from it yet. A port without a descriptor
+ * is only ever polled by worker_poll. Returns 0 or -errno (ENOSPC:
+ * /proc/sys/fs/epoll/max_user_watches).
  */
 int worker_add_port(struct worker *w, const struct port *p)
 	__attribute__((warn_unused_result));
+
+/* Receive from it: it is in the published snapshot now. */
+void worker_start_port(struct worker *w, const struct port *p);
 
 /* Stop receiving from it. A batch under way may still finish. */
 void worker_remove_port(struct worker *w, const struct port *p);

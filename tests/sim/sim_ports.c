@@ -237,7 +237,7 @@ static void mtu_changes_while_the_port_is_attached(void **state)
 	sim_step(s, "a", FRAME(.src = A, .dst = B, .payload = 9000));
 	sim_expect(s, "b", FRAME(.src = A, .dst = B, .payload = 9000));
 	/* The device itself was changed, as netlink tells. */
-	switch_port_link(s->sw, sim_port(s, "b"), true, true, 1000);
+	switch_port_link(s->sw, sim_port(s, "b"), "b0", true, true, 1000);
 	sim_step(s, "a", FRAME(.src = A, .dst = B, .payload = 9000));
 	sim_expect_drops(s, "b", "mtu", 1);
 }

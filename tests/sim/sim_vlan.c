@@ -52,6 +52,18 @@ static void access_port_can_not_hop_vlans_by_a_second_tag(void **state)
 	sim_expect_none(s);
 }
 
+static void restricted_trunk_can_not_hop_vlans_by_a_second_tag(void **state)
+{
+	struct sim *s = *state;
+
+	sim_attach(s, "guest", "mode=trunk trunk=10,11 vlan=10");
+	sim_attach(s, "uplink", "mode=trunk vlan=10 uplink=yes");
+	sim_step(s, "guest", A_TO_B(.tag = { CTAG(10), CTAG(30) }));
+	sim_expect_drops(s, "guest", "vlan-ingress", 1);
+	sim_step(s, "guest", A_TO_B(.tag = { CTAG(10), CTAG(11) }));
+	sim_expect(s, "uplink", A_TO_B(.tag = { CTAG(11) }));
+}
+
 static void priority_tag_on_an_access_port_is_untagged_with_priority(void **st)
 {
 	struct sim *s = *st;
@@ -430,6 +442,7 @@ int main(void)
 		SIM_TEST(access_ports_exchange_untagged_frames_of_their_vlan),
 		SIM_TEST(access_port_takes_its_own_tag_and_no_other),
 		SIM_TEST(access_port_can_not_hop_vlans_by_a_second_tag),
+		SIM_TEST(restricted_trunk_can_not_hop_vlans_by_a_second_tag),
 		SIM_TEST(
 			priority_tag_on_an_access_port_is_untagged_with_priority),
 		SIM_TEST(vid_4095_is_dropped_everywhere),
