@@ -121,12 +121,25 @@ listens() {
 	ns_exec "$1" ss -Hltn "sport = :$2" | grep -q .
 }
 
+# sniff_start NAMESPACE DEVICE PREFIX [COUNT]: frames that begin with these hex
+# digits, a line each in $T/sniffed; returns when it listens
+sniff_start() {
+	rm -f "$T/sniffed"
+	# shellcheck disable=SC2086 # $FRAMES is a command and its argument
+	ns_exec "$1" $FRAMES sniff "$2" 20 "${4:-1}" "$3" </dev/null \
+		>"$T/sniffed" 2>&1 &
+	lib_pids+=("$!")
+	wait_until 5 grep -q ready "$T/sniffed"
+}
+
 pings() { # NAMESPACE ADDRESS [ARGUMENT...]
 	local ns=$1 to=$2
 	shift 2
 	ns_exec "$ns" ping -q -c1 -W2 "$@" "$to"
 }
 
-no_ping() { # NAMESPACE ADDRESS
-	! ns_exec "$1" ping -q -c2 -i0.2 -W1 "$2"
+no_ping() { # NAMESPACE ADDRESS [ARGUMENT...]
+	local ns=$1 to=$2
+	shift 2
+	! ns_exec "$ns" ping -q -c2 -i0.2 -W1 "$@" "$to"
 }
