@@ -165,10 +165,12 @@ static unsigned int netdev_rx(struct port *p, struct frame *f, unsigned int max,
 			      struct frame_arena *arena)
 {
 	struct netdev_port *np = netdev_port(p);
-	unsigned int n = 0, want;
+	unsigned int n = 0, tries = 0, want;
 	bool empty = false;
 
-	while (!empty && (want = rx_want(arena, max - n)) > 0) {
+	/* Frames that are lost count, too: or a guest that sends nothing else
+	 * would keep the worker here, away from all other ports. */
+	while (!empty && (want = rx_want(arena, max - tries)) > 0) {
 		int got;
 
 		for (unsigned int i = 0; i < want; i++) {
@@ -180,8 +182,10 @@ static unsigned int netdev_rx(struct port *p, struct frame *f, unsigned int max,
 		got = recvmmsg(p->fd, np->msgs, want, MSG_DONTWAIT, NULL);
 		if (got < 0) {
 			empty = !rx_go_on(p, errno);
+			tries++;
 			continue;
 		}
+		tries += (unsigned int)got;
 		n += rx_collect(np, (unsigned int)got, f + n, arena);
 		empty = (unsigned int)got < want;
 	}

@@ -167,7 +167,9 @@ struct port_ops {
 	 * Up to `max` (<= FRAME_BATCH_MAX) frames into f[], data in the arena;
 	 * f[i] is as frame_init leaves it, with vnet, segments and, where the
 	 * kernel took a tag out of the bytes, the tag put back. Returns how
-	 * many; fewer than max when the source or the arena is exhausted.
+	 * many; fewer than max when the source or the arena is exhausted, or
+	 * frames were lost: each of those counts against max as well, so that
+	 * a call takes a bounded time whatever the other end sends.
 	 * NULL for a port that never receives.
 	 */
 	unsigned int (*rx)(struct port *p, struct frame *f, unsigned int max,

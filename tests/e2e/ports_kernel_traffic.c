@@ -281,6 +281,59 @@ static void losses_counted(void)
 	close(guest);
 }
 
+/* Datagrams to fragment (UFO): a TAP takes them, a packet socket can't tell
+ * them in its vnet header and loses them. */
+#define UNTELLABLE 200
+
+static void untellable_counted(void)
+{
+	const struct superframe s = { .udp = true, .payload = 3000 };
+	int guest = guest_open("pkf", 0, 0);
+	struct frame *f = superframe(&s, MSS), *got = NULL;
+	unsigned int n = 0, most = 0;
+	uint64_t missed, before = 0;
+	struct end e;
+
+	f->vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP;
+	end_netdev(&e, "pkf");
+	if (!end_attach(&e))
+		return;
+	while (end_rx(&e, 0))
+		;
+	before = atomic_load(&e.port->rx_missed);
+	/* First between good frames, so that bursts break off in the middle;
+	 * then without. */
+	for (uint32_t i = 0; i < UNTELLABLE; i++) {
+		guest_write(guest, f);
+		if (i < 40 && i % 10 == 0)
+			guest_write(guest, lab_frame(60, i));
+	}
+	guest_write(guest, lab_frame(60, UNTELLABLE));
+	for (unsigned int i = 0; i < UNTELLABLE && !got; i++) {
+		uint64_t was = atomic_load(&e.port->rx_missed);
+		unsigned int k = end_rx(&e, 0);
+
+		missed = atomic_load(&e.port->rx_missed) - was;
+		if (k + missed > most)
+			most = k + (unsigned int)missed;
+		for (unsigned int j = 0; j < k; j++) {
+			n += load_be16(e.f[j].data + 12) == LAB_TYPE;
+			if (lab_number(&e.f[j]) == UNTELLABLE)
+				got = &e.f[j];
+		}
+	}
+	missed = atomic_load(&e.port->rx_missed) - before;
+	ok_if(most <= FRAME_BATCH_MAX,
+	      "a burst ends after %u frames, also lost ones (%u)",
+	      FRAME_BATCH_MAX, most);
+	ok_if(got && n == 4 + 1,
+	      "what comes between frames that can't be told arrives (%u)", n);
+	ok_if(missed == UNTELLABLE, "each of those is counted (%u of %u)",
+	      (unsigned int)missed, UNTELLABLE);
+	end_detach(&e);
+	close(guest);
+}
+
 /* ---- several workers send ----------------------------------------------- */
 
 static void *sender(void *arg)
@@ -356,5 +409,6 @@ void test_netdev_traffic(void)
 	tags_come_back();
 	order_kept();
 	losses_counted();
+	untellable_counted();
 	several_workers();
 }
