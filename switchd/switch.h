@@ -153,6 +153,17 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 void switch_detach(struct sw *sw, struct switch_port *p, const char *reason);
 
 /*
+ * Take a detach back: the port goes on with its device and its counters.
+ * index, generation: the port's (struct port). Returns false where it's too
+ * late, because a commit came between.
+ */
+bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation);
+
+/* Would switch_attach() have to commit first, because a port that is leaving
+ * has the name, the device, or the last free index? */
+bool switch_attach_settles(const struct sw *sw, const struct port_request *rq);
+
+/*
  * Change parameters of an attached port: those in `changes` replace what was
  * given before, null takes one back. What belongs to the device itself is
  * refused (reason needs-reattach). Returns 0 or -errno with *err; then

@@ -100,6 +100,20 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 	log_info("port", "%s detached: %s", name, reason);
 }
 
+bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation)
+{
+	struct switch_port *p = index < sw->index_end ? sw->port[index] : NULL;
+
+	if (!p || p->port->generation != generation || !p->leaving ||
+	    p->retiring || worker_add_port(p->worker, p->port) < 0)
+		return false;
+	p->leaving = false; /* the next commit lets it receive again */
+	sw->nports++;
+	switch_dirty(sw);
+	log_info("port", "%s stays", p->config.request.name);
+	return true;
+}
+
 /* Start to receive from what is new in the snapshot, and let go of what is
  * no longer in it. */
 void switch_ports_committed(struct sw *sw)
@@ -203,6 +217,11 @@ static bool must_settle(const struct sw *sw, const struct port_request *rq,
 		leaving++;
 	}
 	return leaving && used == sw->shared.ports_max;
+}
+
+bool switch_attach_settles(const struct sw *sw, const struct port_request *rq)
+{
+	return must_settle(sw, rq, request_ifindex(rq));
 }
 
 static int check_conflicts(struct sw *sw, const struct port_request *rq,
