@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,13 @@ static struct {
 		enum log_level level;
 	} module[LOG_MODULES_MAX];
 } levels = { .base = LOG_LEVEL_NOTICE };
+
+static bool to_journal;
+
+void log_init(void)
+{
+	to_journal = getenv("JOURNAL_STREAM") != NULL;
+}
 
 static int level_parse(const char *name)
 {
@@ -109,27 +117,54 @@ static int site_admit(struct log_site *site, uint32_t *held)
 	return atomic_fetch_add(&site->count, 1) < LOG_BURST;
 }
 
+/*
+ * Put as much of `text` as fits into `size` bytes at `to`, control bytes as
+ * \xNN; whole or not at all. Returns the bytes used; no NUL.
+ */
+static size_t escape(char *to, size_t size, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		bool control = c < 0x20 || c == 0x7f;
+
+		if (n + (control ? 4 : 1) > size)
+			break;
+		if (!control) {
+			to[n++] = *text;
+			continue;
+		}
+		to[n++] = '\\';
+		to[n++] = 'x';
+		to[n++] = hex[c >> 4];
+		to[n++] = hex[c & 15];
+	}
+	return n;
+}
+
 void log_write(struct log_site *site, const char *module, enum log_level level,
 	       const char *fmt, ...)
 {
-	char line[LOG_LINE_MAX];
+	char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+	size_t n = 0, used;
 	uint32_t held;
-	size_t n = 0;
 	va_list ap;
 
 	if (!site_admit(site, &held))
 		return;
-	if (getenv("JOURNAL_STREAM"))
-		n += (size_t)snprintf(line, sizeof(line), "<%d>", level);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, "%s: ", module);
 	va_start(ap, fmt);
-	n += (size_t)vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (held && n < sizeof(line))
-		n += (size_t)snprintf(line + n, sizeof(line) - n,
-				      " (%u alike held back)", held);
-	if (n > sizeof(line) - 2)
-		n = sizeof(line) - 2;
+	used = strlen(text);
+	if (held)
+		snprintf(text + used, sizeof(text) - used,
+			 " (%u alike held back)", held);
+	if (to_journal)
+		n += (size_t)snprintf(line, sizeof(line), "<%d>", level);
+	n += (size_t)snprintf(line + n, sizeof(line) - n, "%.64s: ", module);
+	n += escape(line + n, sizeof(line) - n - 1, text);
 	line[n++] = '\n';
 	/* One write a line, so that lines of several threads don't mix. There
 	 * is nobody to tell where stderr itself is gone. */

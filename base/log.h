@@ -5,12 +5,15 @@
  * info = lifecycle, debug. Under systemd (JOURNAL_STREAM set) a line begins
  * with `<N>` so that the journal knows its level; elsewhere with the module.
  * A module is the folder or subject that speaks: "port", "fdb", "control".
+ * Control bytes in a message are written as \xNN: what comes from clients and
+ * guests (names, paths) can neither forge a line nor move a cursor.
  *
  * Each call site lets LOG_BURST lines through in LOG_INTERVAL seconds and
  * then says how many it held back. Never log per frame all the same: the
  * limiter costs a clock read.
  *
- * Threads: log_set_level before threads start; the rest from any thread.
+ * Threads: log_init and log_set_level before threads start; the rest from any
+ * thread.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -35,6 +38,12 @@ struct log_site {
 	_Atomic uint32_t window; /* LOG_INTERVAL the count belongs to */
 	_Atomic uint32_t count;	 /* lines in that window */
 };
+
+/*
+ * Learn from the environment whether the journal reads stderr. Runs by itself
+ * when the program starts: later on another thread may change the environment.
+ */
+void log_init(void) __attribute__((constructor));
 
 /*
  * Set levels from `spec`: "debug" for every module or "MODULE=LEVEL", a

@@ -31,6 +31,7 @@ static int capture_begin(void **state)
 	fclose(f);
 	real_stderr = dup(STDERR_FILENO);
 	unsetenv("JOURNAL_STREAM");
+	log_init();
 	if (captured < 0 || real_stderr < 0 || log_set_level("notice") < 0)
 		return -1;
 	return dup2(captured, STDERR_FILENO) < 0;
@@ -40,6 +41,7 @@ static int capture_end(void **state)
 {
 	(void)state;
 	unsetenv("JOURNAL_STREAM");
+	log_init();
 	dup2(real_stderr, STDERR_FILENO);
 	close(real_stderr);
 	close(captured);
@@ -77,10 +79,57 @@ static void line_under_journal_begins_with_its_level(void **state)
 {
 	(void)state;
 	setenv("JOURNAL_STREAM", "8:1", 1);
+	log_init();
 	log_warning("port", "link lost");
 	log_err("fdb", "full");
 	assert_string_equal(capture_text(),
 			    "<4>port: link lost\n<3>fdb: full\n");
+}
+
+/* Another thread may change it at any time. */
+static void environment_is_read_once(void **state)
+{
+	(void)state;
+	setenv("JOURNAL_STREAM", "8:1", 1);
+	log_warning("port", "link lost");
+	log_init();
+	unsetenv("JOURNAL_STREAM");
+	log_warning("port", "link lost");
+	assert_string_equal(capture_text(),
+			    "port: link lost\n<4>port: link lost\n");
+}
+
+static void control_bytes_are_escaped(void **state)
+{
+	(void)state;
+	log_notice("port", "vm%s attached", "1\n<3>fdb: \x1b[2J\t\r\x7f");
+	assert_string_equal(capture_text(),
+			    "port: vm1\\x0a<3>fdb: \\x1b[2J\\x09\\x0d\\x7f "
+			    "attached\n");
+}
+
+static void text_beyond_ascii_is_left_alone(void **state)
+{
+	(void)state;
+	log_notice("port", "%s", "Z\xc3\xbcrich \\ ~");
+	assert_string_equal(capture_text(), "port: Z\xc3\xbcrich \\ ~\n");
+}
+
+static void escapes_are_cut_whole(void **state)
+{
+	char big[4096];
+	const char *text;
+	size_t len;
+
+	(void)state;
+	memset(big, '\n', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	log_notice("port", "%s", big);
+	text = capture_text();
+	len = strlen(text);
+	assert_int_equal(count_lines(text), 1);
+	assert_true(len > 1000 && len < 1100);
+	assert_string_equal(text + len - 5, "\\x0a\n");
 }
 
 static void notice_is_the_default_level(void **state)
@@ -190,6 +239,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LOG_TEST(line_begins_with_its_module),
 		LOG_TEST(line_under_journal_begins_with_its_level),
+		LOG_TEST(environment_is_read_once),
+		LOG_TEST(control_bytes_are_escaped),
+		LOG_TEST(text_beyond_ascii_is_left_alone),
+		LOG_TEST(escapes_are_cut_whole),
 		LOG_TEST(notice_is_the_default_level),
 		LOG_TEST(level_of_one_module_leaves_others_alone),
 		LOG_TEST(bad_level_changes_nothing),
