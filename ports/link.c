@@ -17,7 +17,7 @@
 struct watched {
 	struct link_event last; /* the state last reported */
 	bool seen;		/* resync: it is there */
-	bool differs;		/* resync: LINK_CHANGED is due */
+	bool differs;		/* LINK_CHANGED is due */
 };
 
 struct link_monitor {
@@ -27,6 +27,7 @@ struct link_monitor {
 	struct netlink *ask;
 	struct watched *list; /* sorted by ifindex */
 	unsigned int count, room;
+	bool lost; /* something was missed: resync is due */
 	_Alignas(struct nlmsghdr) char buf[MESSAGE_SIZE];
 };
 
@@ -124,6 +125,7 @@ static int take_event(const struct nlmsghdr *nlh, void *ctx)
 	struct netlink_link link;
 	struct link_event now;
 	struct watched *w;
+	int r;
 
 	if (netlink_link_parse(nlh, &link))
 		return MNL_CB_OK;
@@ -139,12 +141,16 @@ static int take_event(const struct nlmsghdr *nlh, void *ctx)
 		return MNL_CB_OK;
 	/* The message may be older than what watch or resync have read, so
 	 * report what is true now. (Gone by now: RTM_DELLINK follows.) */
-	if (netlink_link_get(m->ask, link.ifindex, NULL, &link))
+	r = netlink_link_get(m->ask, link.ifindex, NULL, &link);
+	if (r) {
+		m->lost |= r != -ENODEV;
 		return MNL_CB_OK;
+	}
 	event_from_link(&link, &now);
 	if (event_equal(&now, &w->last))
 		return MNL_CB_OK;
 	w->last = now;
+	w->differs = false;
 	m->callback(m->ctx, &now);
 	return MNL_CB_OK;
 }
@@ -175,7 +181,8 @@ static struct watched *resync_next(struct link_monitor *m)
 
 /*
  * First the whole dump, then the callbacks: a callback may watch, which asks
- * on the same connection. What it adds counts as seen.
+ * on the same connection. What it adds counts as seen. What a dump that broke
+ * off has found (`differs`) is reported after the next.
  */
 static int resync(struct link_monitor *m)
 {
@@ -183,10 +190,11 @@ static int resync(struct link_monitor *m)
 	int r;
 
 	for (unsigned int i = 0; i < m->count; i++)
-		m->list[i].seen = m->list[i].differs = false;
+		m->list[i].seen = false;
 	r = netlink_link_each(m->ask, resync_link, m);
 	if (r)
 		return r;
+	m->lost = false;
 	while ((w = resync_next(m))) {
 		struct link_event event = w->last;
 
@@ -257,8 +265,6 @@ int link_monitor_fd(const struct link_monitor *m)
 
 int link_monitor_dispatch(struct link_monitor *m)
 {
-	bool lost = false;
-
 	/* What is still queued is older than a resync's answer: read it to
 	 * the end first, or it would be reported as the newer. */
 	for (;;) {
@@ -266,7 +272,7 @@ int link_monitor_dispatch(struct link_monitor *m)
 			mnl_socket_recvfrom(m->events, m->buf, sizeof(m->buf));
 
 		if (got < 0 && errno == ENOBUFS) {
-			lost = true;
+			m->lost = true;
 			continue;
 		}
 		if (got < 0 && errno == EINTR)
@@ -276,9 +282,14 @@ int link_monitor_dispatch(struct link_monitor *m)
 		if (got < 0)
 			return -errno;
 		if (mnl_cb_run(m->buf, (size_t)got, 0, 0, take_event, m) < 0)
-			lost = true;
+			m->lost = true;
 	}
-	return lost ? resync(m) : 0;
+	return m->lost ? resync(m) : 0;
+}
+
+bool link_monitor_pending(const struct link_monitor *m)
+{
+	return m->lost;
 }
 
 int link_monitor_watch(struct link_monitor *m, int ifindex,

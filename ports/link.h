@@ -7,7 +7,8 @@
  * predecessor. It remembers the last state of each and calls back for
  * differences only; what the kernel repeats or what others' devices do costs
  * no call. Where the kernel had to drop notifications (ENOBUFS) it reads all
- * devices and reports what it missed, LINK_GONE included.
+ * devices and reports what it missed, LINK_GONE included; where it can't, it
+ * remembers that it has to (link_monitor_pending()).
  *
  * Order for a race-free attach: acquire the device, then link_monitor_watch()
  * its ifindex. -ENODEV from there, or LINK_GONE later, is the whole truth.
@@ -56,10 +57,17 @@ int link_monitor_fd(const struct link_monitor *m);
 
 /*
  * Report what has happened since the last call. Doesn't block.
- * Returns 0, or -errno where the socket fails for good.
+ * Returns 0; or -errno where the socket fails, or where something was lost and
+ * the kernel doesn't answer the question what: then it is pending.
  */
 int link_monitor_dispatch(struct link_monitor *m)
 	__attribute__((warn_unused_result));
+
+/*
+ * Is there something lost that link_monitor_dispatch() has still to ask for?
+ * No event will come to say so: call it again, in a second, say.
+ */
+bool link_monitor_pending(const struct link_monitor *m);
 
 /*
  * Report this device from now on; its state as of this call is stored to
