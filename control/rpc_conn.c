@@ -26,10 +26,12 @@
 static void on_read(evutil_socket_t fd, short what, void *arg);
 static void on_write(evutil_socket_t fd, short what, void *arg);
 static void on_turn(evutil_socket_t fd, short what, void *arg);
+static void on_life(evutil_socket_t fd, short what, void *arg);
 
 struct rpc_conn *rpc_conn_new(struct rpc_server *server, int fd)
 {
 	struct rpc_conn *conn = calloc(1, sizeof(*conn));
+	struct timeval life = { .tv_sec = server->limits.max_life };
 	socklen_t len = sizeof(conn->peer);
 	int err = ENOMEM;
 
@@ -51,8 +53,13 @@ struct rpc_conn *rpc_conn_new(struct rpc_server *server, int fd)
 	event_assign(&conn->write_ev, server->base, fd, EV_WRITE | EV_PERSIST,
 		     on_write, conn);
 	evtimer_assign(&conn->turn_ev, server->base, on_turn, conn);
+	evtimer_assign(&conn->life_ev, server->base, on_life, conn);
 	if (event_add(&conn->read_ev, NULL))
 		goto out;
+	if (life.tv_sec && event_add(&conn->life_ev, &life)) {
+		event_del(&conn->read_ev);
+		goto out;
+	}
 	conn->reading = true;
 	LIST_INSERT_HEAD(&server->conns, conn, entry);
 	server->n_conns++;
@@ -76,6 +83,7 @@ void rpc_conn_free(struct rpc_conn *conn)
 	conn->server->n_conns--;
 	while ((call = LIST_FIRST(&conn->calls)))
 		rpc_call_orphan(call);
+	event_del(&conn->life_ev);
 	event_del(&conn->read_ev);
 	event_del(&conn->write_ev);
 	event_del(&conn->turn_ev);
@@ -480,4 +488,11 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	conn_turn(arg);
+}
+
+static void on_life(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	rpc_conn_free(arg);
 }

@@ -102,6 +102,8 @@ static json_t *method_object(const struct rpc_method *method)
 	if (method->positional)
 		json_object_set_new(object, "x-positional",
 				    json_string(method->positional));
+	if (method->nulls)
+		json_object_set_new(object, "x-nulls", json_true());
 	if (method->open_params)
 		json_object_set_new(object, "x-open-params", json_true());
 	return object;

@@ -75,6 +75,7 @@ struct rpc_conn {
 	int fd;
 	struct ucred peer;
 	struct event read_ev, write_ev, turn_ev;
+	struct event life_ev;  /* limits.max_life is over */
 	bool reading, writing; /* which events are added */
 	bool turning;	       /* conn_settle() comes next: no kick needed */
 	bool eof;	       /* nothing more comes from the peer */

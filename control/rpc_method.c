@@ -160,8 +160,14 @@ static int value_check(const struct rpc_param *param, const json_t *value,
 	return 0;
 }
 
-int rpc_params_check_some(const struct rpc_param *params, const json_t *object,
-			  bool open, struct error *e)
+/* What may pass beyond the table. */
+struct leave {
+	bool open;  /* other keys */
+	bool nulls; /* null for what isn't required */
+};
+
+static int params_check(const struct rpc_param *params, const json_t *object,
+			struct leave leave, struct error *e)
 {
 	const char *key;
 	json_t *value;
@@ -174,17 +180,27 @@ int rpc_params_check_some(const struct rpc_param *params, const json_t *object,
 		const struct rpc_param *param = rpc_param_find(params, key);
 		int err;
 
-		if (!param && open)
+		if (!param && leave.open)
 			continue;
 		if (!param)
 			return error_set(e, EINVAL, "unknown-parameter", key,
 					 "there is no parameter %.*s",
 					 KEY_SHOWN, key);
+		if (leave.nulls && json_is_null(value) && !param->required)
+			continue;
 		err = value_check(param, value, e);
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+int rpc_params_check_some(const struct rpc_param *params, const json_t *object,
+			  bool open, struct error *e)
+{
+	struct leave leave = { .open = open };
+
+	return params_check(params, object, leave, e);
 }
 
 static int required_check(const struct rpc_param *params, const json_t *object,
@@ -209,8 +225,8 @@ int rpc_params_check(const struct rpc_param *params, const json_t *object,
 int rpc_method_check(const struct rpc_method *method, const json_t *object,
 		     struct error *e)
 {
-	int err = rpc_params_check_some(method->params, object,
-					method->open_params, e);
+	struct leave leave = { method->open_params, method->nulls };
+	int err = params_check(method->params, object, leave, e);
 
 	return err ? err : required_check(method->params, object, e);
 }

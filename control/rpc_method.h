@@ -74,6 +74,9 @@ struct rpc_method {
 				 */
 	const struct rpc_param *params; /* NULL = takes none */
 	const char *result;		/* one line on what it returns */
+	bool nulls;	  /* null passes for what isn't required: it takes a
+			   * parameter back
+			   */
 	bool open_params; /* more parameters than the table's are allowed, and
 			   * checked by the handler: avoid it
 			   */

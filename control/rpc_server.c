@@ -43,10 +43,12 @@ static void limits_complete(struct rpc_limits *l)
 	LIMIT_DEFAULT(l, max_burst);
 	LIMIT_DEFAULT(l, max_pending);
 	LIMIT_DEFAULT(l, max_depth);
+	if (!l->max_per_uid)
+		l->max_per_uid = l->max_conns;
 }
 
 /* Tell the peer why it is hung up on; if that doesn't fit, it isn't told. */
-static void turn_away(int fd, unsigned int max)
+static void turn_away(int fd)
 {
 	struct error e;
 	json_t *reply;
@@ -54,7 +56,7 @@ static void turn_away(int fd, unsigned int max)
 	size_t len;
 
 	error_set(&e, EMFILE, "too-many-connections", NULL,
-		  "there are already %u connections", max);
+		  "there are too many connections already");
 	reply = rpc_error_reply(NULL, RPC_CODE_EXHAUSTED, &e);
 	if (reply)
 		line = rpc_json_line(reply, &len);
@@ -65,14 +67,31 @@ static void turn_away(int fd, unsigned int max)
 	close(fd);
 }
 
+/* Are there as many connections as may be, in all or of this peer's user? */
+static bool crowded(const struct rpc_server *server, int fd)
+{
+	const struct rpc_conn *conn;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	unsigned int n = 0;
+
+	if (server->n_conns >= server->limits.max_conns)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return false; /* rpc_conn_new() will say why */
+	LIST_FOREACH(conn, &server->conns, entry)
+		n += conn->peer.uid == peer.uid;
+	return n >= server->limits.max_per_uid;
+}
+
 int rpc_server_serve(struct rpc_server *server, int fd)
 {
 	struct rpc_conn *conn;
 
-	if (server->n_conns >= server->limits.max_conns) {
+	if (crowded(server, fd)) {
 		log_warning("control", "turned a client away: %u connections",
 			    server->n_conns);
-		turn_away(fd, server->limits.max_conns);
+		turn_away(fd);
 		return -EMFILE;
 	}
 	conn = rpc_conn_new(server, fd);

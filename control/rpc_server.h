@@ -56,6 +56,10 @@ struct rpc_limits {
 				   * it its requests wait
 				   */
 	unsigned int max_depth;	  /* nesting of a request, 32 */
+	unsigned int max_per_uid; /* connections of one user, max_conns */
+	unsigned int max_life;	  /* seconds until a connection is closed,
+				   * whatever it does; no bound
+				   */
 };
 
 /*

@@ -230,9 +230,15 @@ static int check_profiles(const json_t *config, struct error *err)
 	return 0;
 }
 
-static int check_port(const json_t *config, json_t *port, struct error *err)
+/* What elements of lists are checked against. */
+struct check {
+	const json_t *profiles;
+	json_t *ports; /* those that were checked, by name */
+};
+
+static int check_port(const struct check *c, json_t *port, struct error *err)
 {
-	struct port_config c;
+	struct port_config parsed;
 	json_t *rest;
 	const char *name = rpc_get_string(port, "name", NULL);
 	int r;
@@ -247,30 +253,48 @@ static int check_port(const json_t *config, json_t *port, struct error *err)
 	json_object_del(rest, "name");
 	r = rpc_params_check(portconf_params, rest, err);
 	if (r == 0)
-		r = portconf_parse(name, rest,
-				   json_object_get(config, "profiles"), &c,
-				   err);
+		r = portconf_parse(name, rest, c->profiles, &parsed, err);
+	if (r == 0)
+		json_object_set(c->ports, name, port);
 	json_decref(rest);
 	return r;
 }
 
-static int check_mirror(const json_t *config, json_t *m, struct error *err)
+/* The ports may be others than the configuration's, or come later. */
+static int check_mirror(const struct check *c, json_t *m, struct error *err)
 {
-	(void)config;
-	return rpc_params_check(config_mirror_params, m, err);
+	int r = rpc_params_check(config_mirror_params, m, err);
+
+	(void)c;
+	if (r < 0)
+		return r;
+	return switch_mirror_check(rpc_get_string(m, "name", ""), m, err);
 }
 
-static int check_fdb(const json_t *config, json_t *entry, struct error *err)
+/* Is the entry's port, where it is the configuration's, in the VLAN? */
+static int check_in_vlan(const struct check *c, const json_t *entry,
+			 struct error *err)
+{
+	const char *name = rpc_get_string(entry, "port", "");
+	int64_t vid = rpc_get_int(entry, "vlan", 1);
+	const json_t *port = json_object_get(c->ports, name);
+	struct port_config p;
+	int r = port ? portconf_parse(name, port, c->profiles, &p, err) : 0;
+
+	if (r < 0 || !port || p.vlans[vid >> 6] >> (vid & 63) & 1)
+		return r;
+	return error_set(err, EINVAL, "not-in-vlan", "vlan",
+			 "port \"%s\" isn't in VLAN %d", name, (int)vid);
+}
+
+static int check_fdb(const struct check *c, json_t *entry, struct error *err)
 {
 	int r = rpc_params_check(config_fdb_params, entry, err);
 	uint64_t mac;
 
-	(void)config;
-	if (r == 0 && (mac_parse(rpc_get_string(entry, "mac", ""), &mac) < 0 ||
-		       mac_is_group(mac) || mac == 0))
-		r = error_set(err, EINVAL, "bad-mac", "mac",
-			      "this is no address of a guest");
-	return r;
+	if (r == 0)
+		r = switch_static_mac(entry, &mac, err);
+	return r < 0 ? r : check_in_vlan(c, entry, err);
 }
 
 /* Do two elements of a list have the same name? */
@@ -299,8 +323,10 @@ static int check_unique(const json_t *list, struct error *err)
 	return r;
 }
 
-static int check_list(const json_t *config, const char *key,
-		      int (*check)(const json_t *, json_t *, struct error *),
+static int check_list(const struct check *c, const json_t *config,
+		      const char *key,
+		      int (*check)(const struct check *, json_t *,
+				   struct error *),
 		      struct error *err)
 {
 	const json_t *list = json_object_get(config, key);
@@ -315,7 +341,7 @@ static int check_list(const json_t *config, const char *key,
 	json_array_foreach(list, i, o) {
 		char at[48];
 
-		r = check(config, o, err);
+		r = check(c, o, err);
 		if (r == 0)
 			continue;
 		snprintf(at, sizeof(at), "%s[%zu]", key, i);
@@ -325,9 +351,30 @@ static int check_list(const json_t *config, const char *key,
 	return 0;
 }
 
+static int check_lists(const json_t *config, struct error *err)
+{
+	struct check c = { .profiles = json_object_get(config, "profiles"),
+			   .ports = json_object() };
+	int r;
+
+	if (!c.ports)
+		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	r = check_list(&c, config, "ports", check_port, err);
+	if (r == 0 && json_array_size(json_object_get(config, "mirrors")) >
+			      SNAPSHOT_MIRRORS_MAX)
+		r = error_set(err, EINVAL, "too-many-mirrors", "mirrors",
+			      "there can be %d mirrors", SNAPSHOT_MIRRORS_MAX);
+	if (r == 0)
+		r = check_list(&c, config, "mirrors", check_mirror, err);
+	if (r == 0)
+		r = check_list(&c, config, "fdb", check_fdb, err);
+	json_decref(c.ports);
+	return r;
+}
+
 int config_check(const json_t *config, struct error *err)
 {
-	struct switch_settings s = { 0 };
+	struct switch_settings s = SWITCH_SETTINGS_INIT;
 	int r = check_top(config, err);
 
 	if (r == 0)
@@ -336,13 +383,9 @@ int config_check(const json_t *config, struct error *err)
 		r = check_object(config, "switch", config_switch_params, err);
 	if (r == 0)
 		r = config_settings(json_object_get(config, "switch"), &s, err);
+	if (r < 0 && !strncmp(err->path, "forward", 7))
+		error_prefix(err, "switch");
 	if (r == 0)
 		r = check_profiles(config, err);
-	if (r == 0)
-		r = check_list(config, "ports", check_port, err);
-	if (r == 0)
-		r = check_list(config, "mirrors", check_mirror, err);
-	if (r == 0)
-		r = check_list(config, "fdb", check_fdb, err);
-	return r;
+	return r < 0 ? r : check_lists(config, err);
 }

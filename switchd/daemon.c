@@ -426,6 +426,15 @@ static int socket_gid(const char *name, gid_t *gid, struct error *err)
 	return 0;
 }
 
+/* Everybody may connect there, for one short call. */
+static const struct rpc_limits helper_limits = {
+	.max_line = 4096,
+	.max_output = 16384,
+	.max_conns = 256,
+	.max_per_uid = 16,
+	.max_life = 10,
+};
+
 static int make_sockets(struct daemon *d, struct error *err)
 {
 	int fd = notify_listen_fd();
@@ -435,7 +444,8 @@ static int make_sockets(struct daemon *d, struct error *err)
 	if (r < 0)
 		return r;
 	d->rpc = rpc_server_new(d->base, daemon_methods, d, NULL);
-	d->helper = rpc_server_new(d->base, daemon_helper_methods, d, NULL);
+	d->helper = rpc_server_new(d->base, daemon_helper_methods, d,
+				   &helper_limits);
 	if (!d->rpc || !d->helper)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 	rpc_server_set_info(d->rpc, "switchd", PACKAGE_VERSION);

@@ -3,75 +3,83 @@
 #include "base/log.h"
 #include "switchd/methods.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define ACL_INCLUDE_MAX 8 /* files that include files */
 
 struct acl {
 	const char *profile;
+	struct error *err;
 	bool allowed, denied;
 };
 
-static int acl_read(struct acl *a, const char *file, int depth,
-		    struct error *err);
+static int acl_read(struct acl *a, const char *file, int depth);
 
-/* One line: a word and its argument. */
-static int acl_line(struct acl *a, const char *word, const char *arg, int depth,
-		    struct error *err)
+static int acl_bad(struct acl *a, const char *file, unsigned int line)
 {
-	bool matches = !strcmp(arg, "all") || !strcmp(arg, a->profile);
+	return error_set(a->err, EINVAL, "bad-acl", NULL,
+			 "%s:%u: write allow NAME, deny NAME or include FILE",
+			 file, line);
+}
 
+/* One line without its comment: a word and its argument, or nothing. */
+static int acl_line(struct acl *a, char *line, const char *file, unsigned int n,
+		    int depth)
+{
+	char *save = NULL, *word = strtok_r(line, " \t\r", &save);
+	const char *arg = strtok_r(NULL, " \t\r", &save);
+	bool matches;
+
+	if (!word)
+		return 0;
+	if (!arg || strtok_r(NULL, " \t\r", &save))
+		return acl_bad(a, file, n);
+	matches = !strcmp(arg, "all") || !strcmp(arg, a->profile);
 	if (!strcmp(word, "allow"))
 		a->allowed |= matches;
 	else if (!strcmp(word, "deny"))
 		a->denied |= matches;
 	else if (!strcmp(word, "include") && depth < ACL_INCLUDE_MAX)
-		return acl_read(a, arg, depth + 1, err);
+		return acl_read(a, arg, depth + 1);
 	else
-		return -EINVAL;
+		return acl_bad(a, file, n);
 	return 0;
 }
 
-static int acl_read(struct acl *a, const char *file, int depth,
-		    struct error *err)
+/* What can't be read to its end may have held a `deny`: an error. */
+static int acl_read(struct acl *a, const char *file, int depth)
 {
 	FILE *f = fopen(file, "re");
-	char line[512], word[16], arg[PORT_PATH_MAX], more;
 	unsigned int n = 0;
+	size_t size = 0;
+	char *line = NULL;
 	int r = 0;
 
 	if (!f && depth > 0 && errno == ENOENT)
 		return 0;
 	if (!f)
-		return error_set(err, errno, "bad-acl", NULL,
+		return error_set(a->err, errno, "bad-acl", NULL,
 				 "can't read the ACL %s: %s", file,
 				 strerror(errno));
-	while (r == 0 && fgets(line, sizeof(line), f)) {
-		int words;
-
-		n++;
+	while (r == 0 && getline(&line, &size, f) >= 0) {
 		line[strcspn(line, "#\n")] = '\0';
-		if (!line[strspn(line, " \t\r")])
-			continue;
-		words = sscanf(line, "%15s %255s %c", word, arg, &more);
-		r = words == 2 ? acl_line(a, word, arg, depth, err) : -EINVAL;
-		if (r == -EINVAL)
-			error_set(err, EINVAL, "bad-acl", NULL,
-				  "%s:%u: write allow NAME, deny NAME or "
-				  "include FILE",
-				  file, n);
+		r = acl_line(a, line, file, ++n, depth);
 	}
+	if (r == 0 && ferror(f))
+		r = error_set(a->err, EIO, "bad-acl", NULL,
+			      "can't read the ACL %s", file);
+	free(line);
 	fclose(f);
 	return r;
 }
 
 int helper_acl_check(const char *file, const char *profile, struct error *err)
 {
-	struct acl a = { .profile = profile };
-	int r = acl_read(&a, file, 0, err);
+	struct acl a = { .profile = profile, .err = err };
+	int r = acl_read(&a, file, 0);
 
 	if (r < 0)
 		return r;
@@ -97,6 +105,18 @@ static int check_share(struct daemon *d, uid_t uid, struct error *err)
 			 "user %u has %u ports already (the configuration's "
 			 "helper-max)",
 			 (unsigned int)uid, n);
+}
+
+/* A name that may be logged, of a profile that there is. */
+static int check_profile(struct daemon *d, const char *profile,
+			 struct error *err)
+{
+	if (portconf_check_name(profile, err) == 0 &&
+	    json_object_get(d->sw->profiles, profile))
+		return 0;
+	return error_set(err, ENOENT, "no-such-profile", "profile",
+			 "there is no profile \"%.*s\"", PORT_NAME_MAX,
+			 profile);
 }
 
 /* A TAP whose descriptor is the guest's; only the device's name is ours. */
@@ -125,11 +145,12 @@ void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
 	json_t *port;
 	int fd;
 
-	if (helper_acl_check(d->settings.helper_acl, profile, &err) < 0 ||
+	if (check_profile(d, profile, &err) < 0 ||
+	    helper_acl_check(d->settings.helper_acl, profile, &err) < 0 ||
 	    check_share(d, uid, &err) < 0 ||
 	    tap_make(uid, &rq, &grant, &err) < 0) {
-		log_notice("helper", "uid %u, profile %s: %s",
-			   (unsigned int)uid, profile, err.message);
+		log_notice("helper", "uid %u refused: %s", (unsigned int)uid,
+			   err.message);
 		rpc_error(call, &err);
 		return;
 	}

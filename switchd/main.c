@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -116,6 +117,20 @@ static int background(void)
 	return fds[1];
 }
 
+/*
+ * A path that still means the same file after chdir("/"); `path` itself where
+ * it is one already or can't be resolved.
+ */
+static const char *absolute(const char *path, char *buf, size_t size)
+{
+	char cwd[PATH_MAX];
+
+	if (!path || path[0] == '/' || !getcwd(cwd, sizeof(cwd)) ||
+	    snprintf(buf, size, "%s/%s", cwd, path) >= (int)size)
+		return path;
+	return buf;
+}
+
 /* Tell the parent that all is well, and let go of the terminal. */
 static void detach(int fd)
 {
@@ -145,6 +160,7 @@ static void raise_descriptors(void)
 
 int main(int argc, char **argv)
 {
+	static char config[PATH_MAX], sock[PATH_MAX];
 	struct daemon_options o = { 0 };
 	struct error err = { 0 };
 	bool foreground = false;
@@ -155,6 +171,8 @@ int main(int argc, char **argv)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptors();
+	o.config = absolute(o.config, config, sizeof(config));
+	o.socket = absolute(o.socket, sock, sizeof(sock));
 	if (!foreground && (fd = background()) < 0) {
 		fprintf(stderr, "switchd: %s\n", strerror(errno));
 		return 1;

@@ -39,7 +39,7 @@ void method_mirror_add(struct rpc_call *call, json_t *params, void *ctx)
 	struct error err = { 0 };
 
 	if (switch_mirror_add(d->sw, rpc_get_string(params, "name", ""), params,
-			      &err) < 0)
+			      SWITCH_ORIGIN_CONTROL, &err) < 0)
 		rpc_error(call, &err);
 	else
 		rpc_reply(call, json_object());

@@ -8,14 +8,11 @@
 /* An address of a guest, or answers the call and returns false. */
 static bool get_mac(struct rpc_call *call, const json_t *params, uint64_t *mac)
 {
-	const char *text = rpc_get_string(params, "mac", "");
+	struct error err = { 0 };
 
-	if (mac_parse(text, mac) == 0 && *mac && !mac_is_group(*mac))
+	if (switch_static_mac(params, mac, &err) == 0)
 		return true;
-	rpc_fail(call, EINVAL, "bad-mac", "mac",
-		 "\"%s\" is no address of a guest: six pairs of hex digits, "
-		 "the first one even",
-		 text);
+	rpc_error(call, &err);
 	return false;
 }
 
@@ -36,14 +33,18 @@ void method_fdb_list(struct rpc_call *call, json_t *params, void *ctx)
 	struct daemon *d = ctx;
 	unsigned int limit =
 		(unsigned int)rpc_get_int(params, "limit", PAGE_DEFAULT);
-	uint64_t cursor =
-		strtoull(rpc_get_string(params, "after", "0"), NULL, 10);
+	unsigned long long after;
+	uint64_t cursor;
 	int vid = (int)rpc_get_int(params, "vlan", FDB_ANY), port = FDB_ANY;
 	struct fdb_entry *e;
 	json_t *list;
 	char next[32] = "";
 	unsigned int n;
+	bool given;
 
+	if (!method_after(call, params, &after, &given))
+		return;
+	cursor = after;
 	if (json_object_get(params, "port")) {
 		const struct switch_port *p =
 			method_port(call, d, params, "port");
@@ -78,7 +79,8 @@ void method_fdb_add(struct rpc_call *call, json_t *params, void *ctx)
 		return;
 	if (switch_static_add(d->sw, mac,
 			      (uint16_t)rpc_get_int(params, "vlan", 1),
-			      rpc_get_string(params, "port", ""), &err) < 0)
+			      rpc_get_string(params, "port", ""),
+			      SWITCH_ORIGIN_CONTROL, &err) < 0)
 		rpc_error(call, &err);
 	else
 		rpc_reply(call, json_object());

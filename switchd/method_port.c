@@ -38,6 +38,25 @@ uint64_t method_drops_sum(const counter *drop)
 	return n;
 }
 
+bool method_after(struct rpc_call *call, const json_t *params,
+		  unsigned long long *after, bool *given)
+{
+	const char *text = rpc_get_string(params, "after", NULL);
+	char *end;
+
+	*given = text != NULL;
+	*after = 0;
+	if (!text)
+		return true;
+	errno = 0;
+	*after = strtoull(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && !*end && !errno)
+		return true;
+	rpc_fail(call, EINVAL, "bad-value", "after",
+		 "\"%s\" is no `next` of an earlier answer", text);
+	return false;
+}
+
 json_t *method_page(const char *key, json_t *list, const char *next)
 {
 	return json_pack("{s:o,s:o}", key, list, "next",
@@ -188,12 +207,15 @@ void method_port_list(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
 	json_int_t limit = rpc_get_int(params, "limit", PAGE_DEFAULT);
-	const char *after = rpc_get_string(params, "after", NULL);
-	unsigned long past = after ? strtoul(after, NULL, 10) : 0;
-	json_t *list = json_array();
 	struct switch_port *p = NULL;
+	unsigned long long past;
+	json_t *list;
 	char next[16] = "";
+	bool after;
 
+	if (!method_after(call, params, &past, &after))
+		return;
+	list = json_array();
 	while ((p = switch_port_next(d->sw, p))) {
 		if (after && p->port->index <= past)
 			continue;

@@ -129,53 +129,82 @@ void method_worker_list(struct rpc_call *call, json_t *params, void *ctx)
 	rpc_reply(call, json_pack("{s:o}", "workers", list));
 }
 
-/* A VLAN is in use when a port names it: a plain trunk carries all of them
- * and names none but its native one. */
-static bool vlan_named(const struct port_config *c, unsigned int vid)
+/* A VLAN is in use when a port names it: one that carries all of them names
+ * none but its native one. */
+static void vlans_used(struct sw *sw, uint64_t *used)
 {
-	if (vid == c->native)
-		return decide_vlan_test(c->vlans, vid);
-	for (int i = 0; i < SNAPSHOT_VLANS / 64; i++)
-		if (c->vlans[i] != UINT64_MAX)
-			return decide_vlan_test(c->vlans, vid);
-	return false;
-}
-
-static json_t *vlan_json(struct sw *sw, unsigned int vid)
-{
-	json_t *tagged = json_array(), *untagged = json_array();
 	struct switch_port *p = NULL;
 
 	while ((p = switch_port_next(sw, p))) {
 		const struct port_config *c = &p->config;
+		bool all = true;
+
+		for (int i = 0; i < SNAPSHOT_VLANS / 64; i++)
+			all &= c->vlans[i] == UINT64_MAX;
+		for (int i = 0; i < SNAPSHOT_VLANS / 64 && !all; i++)
+			used[i] |= c->vlans[i];
+		if (decide_vlan_test(c->vlans, c->native))
+			decide_vlan_set(used, c->native);
+	}
+}
+
+/* How many ports carry it; with `names` also which. */
+static json_t *vlan_json(struct sw *sw, unsigned int vid, bool names)
+{
+	json_t *tagged = json_array(), *untagged = json_array(), *o;
+	int n[2] = { 0, 0 }; /* tagged, untagged */
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(sw, p))) {
+		const struct port_config *c = &p->config;
+		bool native = c->native == vid;
 
 		if (!decide_vlan_test(c->vlans, vid))
 			continue;
-		json_array_append_new(c->native == vid ? untagged : tagged,
-				      json_string(c->request.name));
+		n[native]++;
+		if (names)
+			json_array_append_new(native ? untagged : tagged,
+					      json_string(c->request.name));
 	}
-	return json_pack("{s:i,s:i,s:i,s:o,s:o}", "vlan", (int)vid, "untagged",
-			 (int)json_array_size(untagged), "tagged",
-			 (int)json_array_size(tagged), "untagged-ports",
-			 untagged, "tagged-ports", tagged);
+	o = json_pack("{s:i,s:i,s:i}", "vlan", (int)vid, "untagged", n[1],
+		      "tagged", n[0]);
+	if (names) {
+		json_object_set(o, "untagged-ports", untagged);
+		json_object_set(o, "tagged-ports", tagged);
+	}
+	json_decref(tagged);
+	json_decref(untagged);
+	return o;
 }
 
 void method_vlan_list(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
-	json_t *list = json_array();
+	int one = (int)rpc_get_int(params, "vlan", 0);
+	json_int_t limit = rpc_get_int(params, "limit", PAGE_DEFAULT);
+	uint64_t used[SNAPSHOT_VLANS / 64] = { 0 };
+	unsigned long long after;
+	char next[16] = "";
+	json_t *list;
+	bool given;
 
-	(void)params;
-	for (unsigned int vid = 1; vid <= VLAN_ID_MAX; vid++) {
-		struct switch_port *p = NULL;
-		bool named = false;
-
-		while (!named && (p = switch_port_next(d->sw, p)))
-			named = vlan_named(&p->config, vid);
-		if (named)
-			json_array_append_new(list, vlan_json(d->sw, vid));
+	if (!method_after(call, params, &after, &given))
+		return;
+	vlans_used(d->sw, used);
+	list = json_array();
+	if (one)
+		json_array_append_new(
+			list, vlan_json(d->sw, (unsigned int)one, true));
+	for (unsigned int vid = 1; !one && vid <= VLAN_ID_MAX; vid++) {
+		if (vid <= after || !decide_vlan_test(used, vid))
+			continue;
+		if (limit-- == 0) {
+			snprintf(next, sizeof(next), "%u", vid - 1);
+			break;
+		}
+		json_array_append_new(list, vlan_json(d->sw, vid, false));
 	}
-	rpc_reply(call, json_pack("{s:o}", "vlans", list));
+	rpc_reply(call, method_page("vlans", list, next));
 }
 
 void method_event_subscribe(struct rpc_call *call, json_t *params, void *ctx)

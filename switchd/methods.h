@@ -37,6 +37,14 @@ json_t *method_drops(const counter *drop, bool zeros);
 /* The sum of one side's drops. */
 uint64_t method_drops_sum(const counter *drop);
 
+/*
+ * The number in params["after"], which an earlier page gave as `next`.
+ * *given: is there one? Returns false where it is no number; the call is
+ * answered then.
+ */
+bool method_after(struct rpc_call *call, const json_t *params,
+		  unsigned long long *after, bool *given);
+
 /* A list's page: {"KEY": list, "next": next}; `next` empty: the last. */
 json_t *method_page(const char *key, json_t *list, const char *next);
 

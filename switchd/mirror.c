@@ -1,6 +1,8 @@
 /* Mirrors: who gets copies of what. See switch.h. */
 #include "switchd/switch.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -16,56 +18,101 @@ static void mirror_free(struct switch_mirror *m)
 {
 	json_decref(m->params);
 	json_decref(m->from);
+	json_decref(m->watched);
 	free(m);
 }
 
-static int check_ports(struct sw *sw, const char *to, const json_t *from,
-		       struct error *err)
+int switch_mirror_check(const char *name, const json_t *params,
+			struct error *err)
 {
+	const char *to = rpc_get_string(params, "to", "");
+	const char *vlans = rpc_get_string(params, "vlan", NULL);
+	uint64_t set[SNAPSHOT_VLANS / 64];
+	json_t *from;
+	size_t i;
+	int r = portconf_check_name(name, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(params, "from"), i, from)
+		if (!strcmp(json_string_value(from), to))
+			return error_set(err, EINVAL, "bad-value", "from",
+					 "port \"%s\" can't mirror itself", to);
+	r = vlans ? portconf_parse_vlans(vlans, set, err) : 0;
+	if (r < 0 && err)
+		snprintf(err->path, sizeof(err->path), "vlan");
+	return r;
+}
+
+/* What somebody says by hand is about ports that are there. */
+static int check_ports(struct sw *sw, const json_t *params, struct error *err)
+{
+	const char *to = rpc_get_string(params, "to", "");
 	json_t *name;
 	size_t i;
 
 	if (!switch_port_find(sw, to))
 		return error_set(err, ENOENT, "no-such-port", "to",
 				 "there is no port \"%s\"", to);
-	json_array_foreach(from, i, name) {
+	json_array_foreach(json_object_get(params, "from"), i, name) {
 		const char *s = json_string_value(name);
 
 		if (!switch_port_find(sw, s))
 			return error_set(err, ENOENT, "no-such-port", "from",
 					 "there is no port \"%s\"", s);
-		if (!strcmp(s, to))
-			return error_set(err, EINVAL, "bad-value", "from",
-					 "port \"%s\" can't mirror itself", s);
 	}
 	return 0;
 }
 
-static int mirror_fill(struct switch_mirror *m, const json_t *params,
-		       struct error *err)
+/* The names as a set: a snapshot asks for every port of the switch. */
+static int mirror_watch(struct switch_mirror *m, const json_t *params)
+{
+	json_t *name;
+	size_t i;
+
+	m->from = json_incref(json_object_get(params, "from"));
+	if (!m->from)
+		return 0;
+	m->watched = json_object();
+	if (!m->watched)
+		return -ENOMEM;
+	json_array_foreach(m->from, i, name)
+		if (json_object_set_new(m->watched, json_string_value(name),
+					json_true()) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* A mirror of parameters that have been checked; NULL: no memory. */
+static struct switch_mirror *mirror_new(const char *name, const json_t *params)
 {
 	const char *dir = rpc_get_string(params, "dir", "both");
 	const char *vlans = rpc_get_string(params, "vlan", NULL);
-	int r;
+	struct switch_mirror *m = calloc(1, sizeof(*m));
 
+	if (!m)
+		return NULL;
+	snprintf(m->name, sizeof(m->name), "%s", name);
+	snprintf(m->to, sizeof(m->to), "%s", rpc_get_string(params, "to", ""));
 	m->in = strcmp(dir, "out") != 0;
 	m->out = strcmp(dir, "in") != 0;
-	m->from = json_incref(json_object_get(params, "from"));
-	snprintf(m->to, sizeof(m->to), "%s", rpc_get_string(params, "to", ""));
-	if (!vlans)
-		return 0;
-	m->has_vlans = true;
-	r = portconf_parse_vlans(vlans, m->vlans, err);
-	if (r < 0 && err)
-		snprintf(err->path, sizeof(err->path), "vlan");
-	return r;
+	m->has_vlans = vlans != NULL;
+	m->params = json_deep_copy(params);
+	if (!m->params || mirror_watch(m, m->params) < 0 ||
+	    (vlans && portconf_parse_vlans(vlans, m->vlans, NULL) < 0)) {
+		mirror_free(m);
+		return NULL;
+	}
+	json_object_del(m->params, "name");
+	return m;
 }
 
-int switch_mirror_add(struct sw *sw, const char *name, json_t *params,
-		      struct error *err)
+int switch_mirror_add(struct sw *sw, const char *name, const json_t *params,
+		      enum switch_origin origin, struct error *err)
 {
+	bool configured = origin == SWITCH_ORIGIN_CONFIG;
 	struct switch_mirror *m;
-	int r = portconf_check_name(name, err);
+	int r = switch_mirror_check(name, params, err);
 
 	if (r < 0)
 		return r;
@@ -76,21 +123,15 @@ int switch_mirror_add(struct sw *sw, const char *name, json_t *params,
 		return error_set(err, ENOSPC, "too-many-mirrors", NULL,
 				 "all %d mirrors are in use",
 				 SNAPSHOT_MIRRORS_MAX);
-	r = check_ports(sw, rpc_get_string(params, "to", ""),
-			json_object_get(params, "from"), err);
+	r = configured ? 0 : check_ports(sw, params, err);
 	if (r < 0)
 		return r;
-	m = calloc(1, sizeof(*m));
+	m = mirror_new(name, params);
 	if (!m)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
-	snprintf(m->name, sizeof(m->name), "%s", name);
-	r = mirror_fill(m, params, err);
-	if (r < 0) {
-		mirror_free(m);
-		return r;
-	}
-	m->params = json_deep_copy(params);
-	json_object_del(m->params, "name");
+	m->configured = configured;
+	if (configured && !switch_port_find(sw, m->to))
+		log_notice("mirror", "%s waits for port %s", name, m->to);
 	sw->mirror[sw->nmirrors++] = m;
 	switch_dirty(sw);
 	return 0;
@@ -112,19 +153,56 @@ int switch_mirror_remove(struct sw *sw, const char *name, struct error *err)
 	return 0;
 }
 
-static bool mirror_watches(const struct switch_mirror *m, const char *port)
+void switch_mirrors_adopt(struct sw *sw)
 {
-	json_t *name;
+	for (unsigned int i = 0; i < sw->nmirrors; i++)
+		sw->mirror[i]->configured = true;
+}
+
+json_t *switch_mirrors_save(struct sw *sw)
+{
+	json_t *saved = json_array();
+
+	for (unsigned int i = 0; saved && i < sw->nmirrors; i++) {
+		const struct switch_mirror *m = sw->mirror[i];
+		json_t *o = json_pack("{s:s,s:b,s:O}", "name", m->name,
+				      "configured", m->configured, "params",
+				      m->params);
+
+		if (json_array_append_new(saved, o) < 0) {
+			json_decref(saved);
+			saved = NULL;
+		}
+	}
+	return saved;
+}
+
+void switch_mirrors_restore(struct sw *sw, const json_t *saved)
+{
+	json_t *o;
 	size_t i;
 
-	if (!strcmp(port, m->to))
-		return false;
-	if (!m->from)
-		return true;
-	json_array_foreach(m->from, i, name)
-		if (!strcmp(json_string_value(name), port))
-			return true;
-	return false;
+	while (sw->nmirrors)
+		mirror_free(sw->mirror[--sw->nmirrors]);
+	json_array_foreach(saved, i, o) {
+		const char *name = rpc_get_string(o, "name", "");
+		struct switch_mirror *m =
+			mirror_new(name, json_object_get(o, "params"));
+
+		if (!m) {
+			log_err("mirror", "no memory to bring back %s", name);
+			continue;
+		}
+		m->configured = rpc_get_bool(o, "configured", false);
+		sw->mirror[sw->nmirrors++] = m;
+	}
+	switch_dirty(sw);
+}
+
+static bool mirror_watches(const struct switch_mirror *m, const char *port)
+{
+	return strcmp(port, m->to) != 0 &&
+	       (!m->watched || json_object_get(m->watched, port));
 }
 
 /*

@@ -48,7 +48,7 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	sw->port = calloc(sw->shared.ports_max, sizeof(sw->port[0]));
 	sw->generation = calloc(sw->shared.ports_max, sizeof(uint32_t));
 	sw->profiles = json_object();
-	sw->statics = json_array();
+	sw->statics = json_object();
 	if (!sw->port || !sw->generation || !sw->profiles || !sw->statics)
 		return error_set(err, ENOMEM, "no-memory", NULL,
 				 "no memory for %u ports",
@@ -72,8 +72,7 @@ struct sw *switch_new(const struct switch_options *options, struct error *err)
 	sw->shared.ports_max =
 		options->ports_max ? options->ports_max : SWITCH_PORTS_DEFAULT;
 	sw->shared.failed_fd = -1;
-	sw->settings.age_s = FDB_AGE_DEFAULT;
-	sw->settings.tpid = 0x8100;
+	sw->settings = (struct switch_settings)SWITCH_SETTINGS_INIT;
 	sw->started_ns = clock_ns();
 	sw->dirty = true;
 	if (tables_new(sw, options, err) < 0)

@@ -41,6 +41,12 @@ struct switch_settings {
 	uint16_t forward_reserved; /* bit N: 01-80-C2-00-00-0N passes */
 };
 
+/* Where nothing is said. */
+#define SWITCH_SETTINGS_INIT                            \
+	{                                               \
+		.age_s = FDB_AGE_DEFAULT, .tpid = 0x8100 \
+	}
+
 enum switch_origin {
 	SWITCH_ORIGIN_CONTROL,	 /* attached by hand: config.save keeps it */
 	SWITCH_ORIGIN_CONFIG,	 /* from the configuration */
@@ -50,7 +56,8 @@ enum switch_origin {
 
 struct switch_port {
 	struct port_config config;
-	json_t *params; /* as given: what config.save writes */
+	json_t *profiles; /* its profile as it was when it was given; or NULL */
+	json_t *params;	  /* as given: what config.save writes */
 	struct port_grant grant;
 	struct port *port;
 	struct worker *worker; /* that receives from it */
@@ -71,6 +78,7 @@ struct switch_mirror {
 	char to[PORT_NAME_MAX];
 	json_t *params;	 /* as given */
 	json_t *from;	 /* array of port names; NULL = all */
+	json_t *watched; /* the same as keys of an object */
 	bool configured; /* by the configuration, not by hand */
 	bool in, out;
 	bool has_vlans;
@@ -105,7 +113,7 @@ struct sw {
 	unsigned int nmirrors;
 	json_t *profiles;	      /* object: name -> parameters */
 	struct switch_flush *flushes; /* due with the next snapshot */
-	json_t *statics; /* array of {mac, vlan, port}: see static.c */
+	json_t *statics; /* object, see static.c */
 	bool dirty;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };
@@ -206,10 +214,17 @@ void switch_profiles_set(struct sw *sw, json_t *profiles);
 /*
  * Copy what chosen ports or VLANs receive and/or send to a port. `params`:
  * "to" (port), "from" (array of ports; none = all), "vlan" (list), "dir"
- * (in, out, both). Returns 0 or -errno with *err.
+ * (in, out, both). By hand (SWITCH_ORIGIN_CONTROL) the ports must be there;
+ * a configuration's mirror (.._CONFIG) waits for those that aren't.
+ * Returns 0 or -errno with *err.
  */
-int switch_mirror_add(struct sw *sw, const char *name, json_t *params,
-		      struct error *err) __attribute__((warn_unused_result));
+int switch_mirror_add(struct sw *sw, const char *name, const json_t *params,
+		      enum switch_origin origin, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* What can be checked without a switch. Returns 0 or -EINVAL with *err. */
+int switch_mirror_check(const char *name, const json_t *params,
+			struct error *err) __attribute__((warn_unused_result));
 
 /* Returns 0, or -ENOENT with *err. */
 int switch_mirror_remove(struct sw *sw, const char *name, struct error *err)
@@ -217,25 +232,55 @@ int switch_mirror_remove(struct sw *sw, const char *name, struct error *err)
 
 struct switch_mirror *switch_mirror_find(struct sw *sw, const char *name);
 
+/* All of them count as configured from now on. */
+void switch_mirrors_adopt(struct sw *sw);
+
+/* All of them, to be brought back as they were: a new reference (NULL: no
+ * memory). Restoring logs what goes wrong; the ports may be away. */
+json_t *switch_mirrors_save(struct sw *sw);
+void switch_mirrors_restore(struct sw *sw, const json_t *saved);
+
 /* Fill a snapshot's mirrors and the ports' mirror masks. */
 void switch_mirrors_snapshot(struct sw *sw, struct snapshot *s);
 
 /* ---- Static addresses (static.c) ---- */
 
+/* Read "mac", which must be a guest's: individual, not 0. Returns 0 or
+ * -EINVAL with *err. */
+int switch_static_mac(const json_t *params, uint64_t *mac, struct error *err)
+	__attribute__((warn_unused_result));
+
 /*
  * Tie an address to a port, by the port's name: the entry comes back when a
  * port of that name is attached anew. mac: individual, not 0; vid: 1..4094.
+ * By hand (SWITCH_ORIGIN_CONTROL) the port must be there and in the VLAN; a
+ * configuration's entry (.._CONFIG, checked by config_check) waits for it.
  * Returns 0 or -errno with *err.
  */
 int switch_static_add(struct sw *sw, uint64_t mac, uint16_t vid,
-		      const char *port, struct error *err)
-	__attribute__((warn_unused_result));
+		      const char *port, enum switch_origin origin,
+		      struct error *err) __attribute__((warn_unused_result));
 
 /* Forget it. Returns whether there was one. */
 bool switch_static_remove(struct sw *sw, uint64_t mac, uint16_t vid);
 
 /* Put the entries of a port that was just attached into the FDB. */
 void switch_static_install(struct sw *sw, const struct switch_port *p);
+
+/* Forget the configured ones that `wanted`, an array of such as fdb.add takes
+ * (NULL: an empty one), lacks. Those set by hand stay. */
+void switch_statics_prune(struct sw *sw, const json_t *wanted);
+
+/* An array of what fdb.add takes; a new reference. */
+json_t *switch_statics_show(struct sw *sw);
+
+/* All of them count as configured from now on. */
+void switch_statics_adopt(struct sw *sw);
+
+/* All of them, to be brought back as they were: a new reference (NULL: no
+ * memory). */
+json_t *switch_statics_save(struct sw *sw);
+void switch_statics_restore(struct sw *sw, json_t *saved);
 
 /* ---- Events ---- */
 

@@ -82,6 +82,7 @@ static void port_gone(void *arg)
 	while (sw->index_end && !sw->port[sw->index_end - 1])
 		sw->index_end--;
 	json_decref(p->params);
+	json_decref(p->profiles);
 	free(p);
 }
 
@@ -308,6 +309,17 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 			 p->config.request.name, strerror(-r));
 }
 
+/*
+ * A port keeps what its profile said when the profile was given. The switch's
+ * profiles are replaced as a whole, so a reference to the one is enough.
+ */
+static json_t *profiles_keep(const struct sw *sw, const char *name)
+{
+	json_t *profile = json_object_get(sw->profiles, name);
+
+	return *name && profile ? json_pack("{s:O}", name, profile) : NULL;
+}
+
 struct switch_port *switch_attach(struct sw *sw, const char *name,
 				  json_t *params, enum switch_origin origin,
 				  uid_t uid, struct error *err)
@@ -329,6 +341,7 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	p->sw = sw;
 	p->params = json_deep_copy(params);
 	json_object_del(p->params, "name");
+	p->profiles = profiles_keep(sw, p->config.profile);
 	p->origin = origin;
 	p->uid = uid;
 	sw->port[index] = p;
@@ -394,13 +407,14 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 		    struct error *err)
 {
 	json_t *params = params_merge(p->params, changes);
+	bool anew = json_object_get(changes, "profile") != NULL;
 	struct port_config c;
 	int r;
 
 	if (!params)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
-	r = portconf_parse(p->config.request.name, params, sw->profiles, &c,
-			   err);
+	r = portconf_parse(p->config.request.name, params,
+			   anew ? sw->profiles : p->profiles, &c, err);
 	if (r == 0 && !portconf_same_device(&c, &p->config))
 		r = error_set(err, EBUSY, "needs-reattach", NULL,
 			      "that belongs to the device of port \"%s\": "
@@ -414,6 +428,10 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 	}
 	json_decref(p->params);
 	p->params = params;
+	if (anew) {
+		json_decref(p->profiles);
+		p->profiles = profiles_keep(sw, c.profile);
+	}
 	switch_dirty(sw);
 	if (switch_event_wanted(sw, "port.changed"))
 		switch_event(

@@ -98,7 +98,12 @@ static int param_set(json_t *params, const json_t *method, const char *key,
 	if (json_object_get(params, key))
 		return error_set(e, EINVAL, "given-twice", key,
 				 "'%s' is given twice", key);
-	value = convert(doc_type(param), text, &want);
+	if (!*text && json_is_true(json_object_get(method, "x-nulls"))) {
+		want = "set or left empty";
+		value = json_null(); /* KEY= takes the parameter back */
+	} else {
+		value = convert(doc_type(param), text, &want);
+	}
 	if (!value || json_object_set_new(params, key, value))
 		return error_set(e, EINVAL, "wrong-type", key,
 				 "'%s' must be %s, not '%s'", key, want, text);

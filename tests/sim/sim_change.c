@@ -207,7 +207,7 @@ static void addresses_are_forgotten_when_their_port_leaves_their_vlan(void **st)
 	sim_step(s, "a", FRAME(.src = A, .dst = B, .tag = { CTAG(10) }));
 	sim_drain(s, "b");
 	sim_drain(s, "c");
-	assert_int_equal(switch_static_add(s->sw, D, 10, "a", &err), 0);
+	assert_int_equal(switch_static_add(s->sw, D, 10, "a", SWITCH_ORIGIN_CONTROL, &err), 0);
 	sim_set(s, "a", "learn=yes");
 	assert_string_equal(sim_where(s, 10, A), "a");
 	sim_set(s, "a", "trunk=20");
@@ -252,7 +252,7 @@ static void given_parameters_win_over_the_profile_and_it_over_defaults(
 	sim_attach_fails(s, "c", "profile=other", "no-such-profile", "profile");
 }
 
-static void ports_keep_what_their_profile_was_until_they_are_changed(void **st)
+static void ports_keep_what_their_profile_was_until_it_is_given_anew(void **st)
 {
 	struct sim *s = *st;
 
@@ -263,6 +263,8 @@ static void ports_keep_what_their_profile_was_until_they_are_changed(void **st)
 	sim_step(s, "a", FRAME(.src = A, .dst = B));
 	sim_expect(s, "b", FRAME(.src = A, .dst = B));
 	sim_set(s, "a", "description=again");
+	assert_int_equal(sim_port(s, "a")->config.native, 10);
+	sim_set(s, "a", "profile=lab");
 	assert_int_equal(sim_port(s, "a")->config.native, 20);
 }
 
@@ -356,7 +358,7 @@ int main(void)
 		SIM_TEST(
 			given_parameters_win_over_the_profile_and_it_over_defaults),
 		SIM_TEST(
-			ports_keep_what_their_profile_was_until_they_are_changed),
+			ports_keep_what_their_profile_was_until_it_is_given_anew),
 		SIM_TEST(attach_refuses_what_is_there_and_what_is_no_name),
 		SIM_TEST(
 			flood_to_a_thousand_ports_makes_exactly_that_many_copies),

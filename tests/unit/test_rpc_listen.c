@@ -242,6 +242,47 @@ static void connection_too_many_is_told_and_closed(void **state)
 	rig_hangup(&c[1]);
 }
 
+static void user_with_too_many_connections_is_told_and_closed(void **state)
+{
+	struct rpc_limits limits = { .max_per_uid = 1 };
+	struct rig_client c[2];
+
+	(void)state;
+	rig_fini(&rig);
+	rig_init(&rig, &limits);
+	assert_int_equal(
+		rpc_server_listen(rig.server, path, 0600, (gid_t)-1, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		rig_client_init(&c[i], try_connect());
+		rig_step(&rig);
+	}
+	rig_expect_error(&rig, &c[1], -32005, "too-many-connections", "");
+	rig_hangup(&c[1]);
+	rig_say(&rig, &c[0], COUNT_LINE);
+	rig_expect(&rig, &c[0], "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}");
+	rig_hangup(&c[0]);
+}
+
+static void connection_ends_with_its_life(void **state)
+{
+	struct rpc_limits limits = { .max_life = 1 };
+	struct rig_client c;
+
+	(void)state;
+	rig_fini(&rig);
+	rig_init(&rig, &limits);
+	assert_int_equal(
+		rpc_server_listen(rig.server, path, 0600, (gid_t)-1, NULL), 0);
+	rig_client_init(&c, try_connect());
+	rig_say(&rig, &c, COUNT_LINE);
+	rig_expect(&rig, &c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}");
+	assert_int_equal(rpc_server_conns(rig.server), 1);
+	assert_int_equal(write(c.fd, "{\"half\":", 8), 8);
+	assert_null(rig_hear(&rig, &c)); /* hung up on, within the deadline */
+	assert_int_equal(rpc_server_conns(rig.server), 0);
+	rig_hangup(&c);
+}
+
 /* Of three turns of the loop, one is the rest between two tries. */
 static void short_of_descriptors_it_rests_and_goes_on(void **state)
 {
@@ -289,6 +330,8 @@ int main(void)
 		CASE(adopted_listener_serves_and_keeps_its_file),
 		CASE(only_a_listening_socket_is_adopted),
 		CASE(connection_too_many_is_told_and_closed),
+		CASE(user_with_too_many_connections_is_told_and_closed),
+		CASE(connection_ends_with_its_life),
 		CASE(short_of_descriptors_it_rests_and_goes_on),
 	};
 

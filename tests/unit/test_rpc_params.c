@@ -130,6 +130,24 @@ static void some_of_the_params_needn_t_have_all(void **state)
 	json_decref(more);
 }
 
+static void null_takes_back_what_is_not_required_where_the_method_says(void **s)
+{
+	struct rpc_method method = { .name = "x.set", .params = params };
+	json_t *null = json_pack("{s:s,s:n}", "name", "a", "vlan");
+	json_t *nameless = json_pack("{s:n}", "name");
+	struct error e = { 0 };
+
+	(void)s;
+	assert_int_equal(rpc_method_check(&method, null, &e), -EINVAL);
+	assert_string_equal(e.reason, "wrong-type");
+	method.nulls = true;
+	assert_int_equal(rpc_method_check(&method, null, &e), 0);
+	assert_int_equal(rpc_method_check(&method, nameless, &e), -EINVAL);
+	assert_string_equal(e.path, "name");
+	json_decref(null);
+	json_decref(nameless);
+}
+
 static void getters_fall_back(void **state)
 {
 	json_t *o = json_pack("{s:s, s:i, s:b}", "s", "x", "i", 3, "b", 0);
@@ -197,6 +215,8 @@ int main(void)
 		cmocka_unit_test(bad_values_are_refused_with_reason_and_path),
 		cmocka_unit_test(bad_enum_word_is_answered_with_the_good_ones),
 		cmocka_unit_test(some_of_the_params_needn_t_have_all),
+		cmocka_unit_test(
+			null_takes_back_what_is_not_required_where_the_method_says),
 		cmocka_unit_test(getters_fall_back),
 		cmocka_unit_test(discover_describes_every_type),
 	};
