@@ -208,6 +208,19 @@ static int check_object(const json_t *config, const char *key,
 	return r;
 }
 
+static int check_settings(const json_t *config, struct error *err)
+{
+	struct switch_settings s = SWITCH_SETTINGS_INIT;
+	int r = check_object(config, "switch", config_switch_params, err);
+
+	if (r < 0)
+		return r;
+	r = config_settings(json_object_get(config, "switch"), &s, err);
+	if (r < 0)
+		error_prefix(err, "switch");
+	return r;
+}
+
 static int check_profiles(const json_t *config, struct error *err)
 {
 	json_t *profiles = json_object_get(config, "profiles"), *p;
@@ -374,17 +387,12 @@ static int check_lists(const json_t *config, struct error *err)
 
 int config_check(const json_t *config, struct error *err)
 {
-	struct switch_settings s = SWITCH_SETTINGS_INIT;
 	int r = check_top(config, err);
 
 	if (r == 0)
 		r = check_object(config, "daemon", daemon_params, err);
 	if (r == 0)
-		r = check_object(config, "switch", config_switch_params, err);
-	if (r == 0)
-		r = config_settings(json_object_get(config, "switch"), &s, err);
-	if (r < 0 && !strncmp(err->path, "forward", 7))
-		error_prefix(err, "switch");
+		r = check_settings(config, err);
 	if (r == 0)
 		r = check_profiles(config, err);
 	return r < 0 ? r : check_lists(config, err);

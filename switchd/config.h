@@ -11,10 +11,12 @@
  *	  "fdb":      [ as fdb.add takes it ] }
  *
  * The same tables check it as check the control socket. Everything is checked
- * before anything is changed; what is then refused by a device is undone. The
+ * before anything is changed; what is then refused by a device is undone.
+ * Mirrors and static addresses may name ports that aren't there: they wait for
+ * them, so that what is saved while a guest runs can be read without it. The
  * running switch is brought from what it is to what is wanted: ports that are
- * the same see no interruption, and ports that were attached by hand or by a
- * guest's script, not from a configuration, stay.
+ * the same see no interruption; ports that were attached by hand or by a
+ * guest's script, mirrors and static addresses that were added by hand stay.
  *
  * Threads: main.
  */
@@ -62,7 +64,8 @@ struct config_changes {
 
 /*
  * Bring the switch to a checked configuration. Returns 0, or -errno with *err
- * and the switch as it was before.
+ * and the switch as it was before: profile-in-use, too-many-mirrors, and what
+ * switch_attach, switch_port_set, switch_mirror_add and switch_static_add say.
  */
 int config_apply(struct sw *sw, const json_t *config,
 		 struct config_changes *changes, struct error *err)
@@ -81,9 +84,15 @@ int config_apply_file(struct sw *sw, const char *file, json_t **out,
  * `daemon` (may be NULL) as its daemon object. */
 json_t *config_show(struct sw *sw, const json_t *daemon);
 
-/* Write it to a file: temporary name, synced, renamed. Ports that were
- * attached by hand count as configured from then on. Returns 0 or -errno. */
-int config_save(struct sw *sw, const json_t *daemon, const char *file,
+/*
+ * Write it to a file, through symbolic links, by way of a temporary one beside
+ * it: synced, renamed, with the old file's owner and mode (0640 where there is
+ * none). `file` is an absolute path, or the file that the daemon reads: then
+ * (`own`) ports, mirrors and static addresses that came by hand count as
+ * configured from then on. Returns 0, or -errno with *err: bad-value,
+ * cannot-save; the path says what couldn't be read again.
+ */
+int config_save(struct sw *sw, const json_t *daemon, const char *file, bool own,
 		struct error *err) __attribute__((warn_unused_result));
 
 /* Read the parameters of switch.set on top of *s. */

@@ -2,7 +2,9 @@
  * From the running switch to the wanted one, or back. See config.h.
  *
  * Every step that was taken is put on an undo list; when a later one is
- * refused, the list is walked backwards.
+ * refused, the list is walked backwards. A detach can be taken back as long as
+ * no snapshot without the port was published, so whatever needs such a
+ * snapshot, because it takes over a name or a device, comes last.
  */
 #include "base/log.h"
 #include "switchd/config.h"
@@ -15,21 +17,33 @@ enum step_kind { STEP_ATTACHED, STEP_DETACHED, STEP_CHANGED, STEP_ADOPTED };
 struct step {
 	enum step_kind kind;
 	char name[PORT_NAME_MAX];
+	uint32_t index, generation;
 	json_t *params; /* before */
 	enum switch_origin origin;
 	uid_t uid;
 };
 
+/* The switch as it was, but for its ports: those are in the steps. */
+struct before {
+	json_t *profiles, *mirrors, *statics;
+};
+
 struct apply {
 	struct sw *sw;
 	const json_t *config;
+	json_t *wanted; /* the configuration's ports by name */
+	json_t *later;	/* indexes into "ports" that have to wait */
+	struct before before;
 	struct step *step;
 	size_t nsteps, room;
-	struct switch_settings settings; /* before */
-	json_t *profiles;		 /* before */
 	struct config_changes changes;
 	struct error *err;
 };
+
+static int no_memory(struct apply *a)
+{
+	return error_set(a->err, ENOMEM, "no-memory", NULL, "no memory");
+}
 
 static int step_add(struct apply *a, enum step_kind kind,
 		    const struct switch_port *p)
@@ -41,13 +55,14 @@ static int step_add(struct apply *a, enum step_kind kind,
 
 		s = realloc(a->step, room * sizeof(*s));
 		if (!s)
-			return error_set(a->err, ENOMEM, "no-memory", NULL,
-					 "no memory");
+			return no_memory(a);
 		a->step = s;
 		a->room = room;
 	}
 	s = &a->step[a->nsteps++];
 	s->kind = kind;
+	s->index = p->port->index;
+	s->generation = p->port->generation;
 	s->params = json_incref(p->params);
 	s->origin = p->origin;
 	s->uid = p->uid;
@@ -55,16 +70,10 @@ static int step_add(struct apply *a, enum step_kind kind,
 	return 0;
 }
 
-static const json_t *wanted_port(const json_t *config, const char *name)
+static const json_t *wanted_port(const struct apply *a,
+				 const struct switch_port *p)
 {
-	const json_t *list = json_object_get(config, "ports");
-	const json_t *p;
-	size_t i;
-
-	json_array_foreach(list, i, p)
-		if (!strcmp(rpc_get_string(p, "name", ""), name))
-			return p;
-	return NULL;
+	return json_object_get(a->wanted, p->config.request.name);
 }
 
 /* What port_set has to be told so that `from` becomes `to`. */
@@ -80,6 +89,50 @@ static json_t *params_difference(const json_t *from, const json_t *to)
 	return d;
 }
 
+/* ---- What only the running switch can tell ---- */
+
+/* A port that stays must find its profile when it is set or saved. */
+static int check_profiles_used(struct apply *a)
+{
+	const json_t *profiles = json_object_get(a->config, "profiles");
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(a->sw, p))) {
+		const char *profile = p->config.profile;
+		char at[PORT_NAME_MAX + 16];
+
+		if (!*profile || json_object_get(profiles, profile) ||
+		    p->origin == SWITCH_ORIGIN_CONFIG || wanted_port(a, p))
+			continue;
+		snprintf(at, sizeof(at), "profiles.%s", profile);
+		return error_set(a->err, EBUSY, "profile-in-use", at,
+				 "port \"%s\", which stays, has profile \"%s\"",
+				 p->config.request.name, profile);
+	}
+	return 0;
+}
+
+/* Those by hand stay, and count. */
+static int check_mirrors_fit(struct apply *a)
+{
+	const json_t *list = json_object_get(a->config, "mirrors");
+	size_t n = json_array_size(list), i;
+	json_t *names = json_object(), *m;
+
+	json_array_foreach(list, i, m)
+		json_object_set(names, rpc_get_string(m, "name", ""), m);
+	for (i = 0; i < a->sw->nmirrors; i++)
+		n += !a->sw->mirror[i]->configured &&
+		     !json_object_get(names, a->sw->mirror[i]->name);
+	json_decref(names);
+	if (n <= SNAPSHOT_MIRRORS_MAX)
+		return 0;
+	return error_set(a->err, ENOSPC, "too-many-mirrors", "mirrors",
+			 "with those that were added by hand it's %zu, and "
+			 "there can be %d",
+			 n, SNAPSHOT_MIRRORS_MAX);
+}
+
 /* ---- Forward ---- */
 
 /* Detach what isn't wanted any more, or wants another device. */
@@ -88,8 +141,7 @@ static int detach_unwanted(struct apply *a)
 	struct switch_port *p = NULL;
 
 	while ((p = switch_port_next(a->sw, p))) {
-		const json_t *w =
-			wanted_port(a->config, p->config.request.name);
+		const json_t *w = wanted_port(a, p);
 		struct port_config c;
 		const char *why = "unconfigured";
 
@@ -140,35 +192,72 @@ static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 	return 0;
 }
 
-static int port_bring(struct apply *a, json_t *w)
+static int port_attach(struct apply *a, const char *name, json_t *w)
 {
-	const char *name = rpc_get_string(w, "name", "");
-	struct switch_port *p = switch_port_find(a->sw, name);
+	struct switch_port *p =
+		switch_attach(a->sw, name, w, SWITCH_ORIGIN_CONFIG, 0, a->err);
+	int r;
 
-	if (p)
-		return port_change(a, p, w);
-	p = switch_attach(a->sw, name, w, SWITCH_ORIGIN_CONFIG, 0, a->err);
 	if (!p)
 		return a->err->err ? -a->err->err : -EIO;
-	a->changes.attached++;
-	return step_add(a, STEP_ATTACHED, p);
+	r = step_add(a, STEP_ATTACHED, p);
+	if (r < 0) /* it isn't on the list: nobody else will */
+		switch_detach(a->sw, p, "rolled-back");
+	else
+		a->changes.attached++;
+	return r;
+}
+
+/* Has the port to wait for others to be gone? */
+static bool must_wait(const struct apply *a, const char *name, const json_t *w)
+{
+	struct port_config c;
+	struct error ignored;
+
+	return a->changes.detached &&
+	       portconf_parse(name, w, a->sw->profiles, &c, &ignored) == 0 &&
+	       switch_attach_settles(a->sw, &c.request);
+}
+
+static int port_bring(struct apply *a, size_t i, bool late)
+{
+	const json_t *list = json_object_get(a->config, "ports");
+	json_t *w = json_array_get(list, i);
+	const char *name = rpc_get_string(w, "name", "");
+	struct switch_port *p = switch_port_find(a->sw, name);
+	char at[32];
+	int r;
+
+	if (p)
+		r = port_change(a, p, w);
+	else if (late || !must_wait(a, name, w))
+		r = port_attach(a, name, w);
+	else
+		return json_array_append_new(a->later,
+					     json_integer((json_int_t)i)) < 0
+			       ? no_memory(a)
+			       : 0;
+	if (r < 0) {
+		snprintf(at, sizeof(at), "ports[%zu]", i);
+		error_prefix(a->err, at);
+	}
+	return r;
 }
 
 static int ports_bring(struct apply *a)
 {
-	const json_t *list = json_object_get(a->config, "ports");
-	json_t *w;
-	size_t i;
+	size_t n = json_array_size(json_object_get(a->config, "ports")), i;
+	json_t *index;
+	int r = 0;
 
-	json_array_foreach(list, i, w) {
-		int r = port_bring(a, w);
-		char at[32];
-
-		if (r == 0)
-			continue;
-		snprintf(at, sizeof(at), "ports[%zu]", i);
-		error_prefix(a->err, at);
+	for (i = 0; r == 0 && i < n; i++)
+		r = port_bring(a, i, false);
+	if (r < 0)
 		return r;
+	json_array_foreach(a->later, i, index) {
+		r = port_bring(a, (size_t)json_integer_value(index), true);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -193,11 +282,10 @@ static int mirrors_bring(struct sw *sw, const json_t *config, struct error *err)
 		if (switch_mirror_find(sw, name))
 			r = switch_mirror_remove(sw, name, err);
 		if (r == 0)
-			r = switch_mirror_add(sw, name, m, err);
-		if (r == 0) {
-			switch_mirror_find(sw, name)->configured = true;
+			r = switch_mirror_add(sw, name, m, SWITCH_ORIGIN_CONFIG,
+					      err);
+		if (r == 0)
 			continue;
-		}
 		snprintf(at, sizeof(at), "mirrors[%zu]", i);
 		error_prefix(err, at);
 		return r;
@@ -211,15 +299,17 @@ static int statics_bring(struct sw *sw, const json_t *config, struct error *err)
 	json_t *e;
 	size_t i;
 
+	switch_statics_prune(sw, list);
 	json_array_foreach(list, i, e) {
-		uint64_t mac = 0;
+		uint64_t mac;
 		char at[32];
-		int r = mac_parse(rpc_get_string(e, "mac", ""), &mac);
+		int r = switch_static_mac(e, &mac, err);
 
 		if (r == 0)
 			r = switch_static_add(
 				sw, mac, (uint16_t)rpc_get_int(e, "vlan", 1),
-				rpc_get_string(e, "port", ""), err);
+				rpc_get_string(e, "port", ""),
+				SWITCH_ORIGIN_CONFIG, err);
 		if (r == 0)
 			continue;
 		snprintf(at, sizeof(at), "fdb[%zu]", i);
@@ -231,12 +321,22 @@ static int statics_bring(struct sw *sw, const json_t *config, struct error *err)
 
 /* ---- Backward ---- */
 
+static int change_undo(struct apply *a, struct switch_port *p,
+		       const struct step *s, struct error *err)
+{
+	json_t *difference = params_difference(p->params, s->params);
+	int r = switch_port_set(a->sw, p, difference, err);
+
+	json_decref(difference);
+	p->origin = s->origin;
+	return r;
+}
+
 static void step_undo(struct apply *a, const struct step *s)
 {
 	struct switch_port *p = switch_port_find(a->sw, s->name);
 	struct error err = { 0 };
-	json_t *difference;
-	int r = 0;
+	bool failed = false;
 
 	switch (s->kind) {
 	case STEP_ATTACHED:
@@ -244,135 +344,117 @@ static void step_undo(struct apply *a, const struct step *s)
 			switch_detach(a->sw, p, "rolled-back");
 		break;
 	case STEP_DETACHED:
-		if (!switch_attach(a->sw, s->name, s->params, s->origin, s->uid,
-				   &err))
-			r = -1;
+		failed = !switch_undetach(a->sw, s->index, s->generation) &&
+			 !switch_attach(a->sw, s->name, s->params, s->origin,
+					s->uid, &err);
 		break;
 	case STEP_CHANGED:
-		difference = params_difference(p->params, s->params);
-		r = switch_port_set(a->sw, p, difference, &err);
-		json_decref(difference);
-		p->origin = s->origin;
+		/* Its device may have gone while others settled. */
+		failed = p && change_undo(a, p, s, &err) < 0;
 		break;
 	case STEP_ADOPTED:
-		p->origin = s->origin;
+		if (p)
+			p->origin = s->origin;
 		break;
 	}
-	if (r < 0)
+	if (failed)
 		log_err("config", "can't bring back port %s: %s", s->name,
 			err.message);
 }
 
-/* Mirrors and static entries as they were before: a small configuration. */
-static json_t *mirrors_and_statics(struct sw *sw)
+/* Settings were the last step: they are as they were. */
+static void apply_undo(struct apply *a)
 {
-	json_t *mirrors = json_array(), *by_hand = json_array();
-
-	for (unsigned int i = 0; i < sw->nmirrors; i++) {
-		json_t *m = json_deep_copy(sw->mirror[i]->params);
-
-		json_object_set_new(m, "name",
-				    json_string(sw->mirror[i]->name));
-		json_array_append_new(mirrors, m);
-		if (!sw->mirror[i]->configured)
-			json_array_append_new(by_hand,
-					      json_string(sw->mirror[i]->name));
-	}
-	/* A copy: the list itself changes while this one is walked. */
-	return json_pack("{s:o,s:o,s:o}", "mirrors", mirrors, "by-hand",
-			 by_hand, "fdb", json_deep_copy(sw->statics));
-}
-
-static void apply_undo(struct apply *a, const json_t *before)
-{
-	struct error err = { 0 };
-	json_t *name;
-	size_t i;
-
-	switch_settings_set(a->sw, &a->settings);
-	switch_profiles_set(a->sw, a->profiles);
-	for (i = a->nsteps; i--;)
+	switch_profiles_set(a->sw, a->before.profiles);
+	for (size_t i = a->nsteps; i--;)
 		step_undo(a, &a->step[i]);
-	if (mirrors_bring(a->sw, before, &err) < 0 ||
-	    statics_bring(a->sw, before, &err) < 0)
-		log_err("config", "can't bring back %s: %s", err.path,
-			err.message);
-	json_array_foreach(json_object_get(before, "by-hand"), i, name) {
-		struct switch_mirror *m =
-			switch_mirror_find(a->sw, json_string_value(name));
-
-		if (m)
-			m->configured = false;
-	}
-}
-
-/* Static entries of the last configuration that this one lacks. */
-static void statics_drop(struct sw *sw, const json_t *before,
-			 const json_t *config)
-{
-	const json_t *old = json_object_get(before, "fdb");
-	const json_t *list = json_object_get(config, "fdb");
-	json_t *e;
-	size_t i;
-
-	if (!list) /* not mentioned: those set by hand stay */
-		return;
-	json_array_foreach(old, i, e) {
-		uint64_t mac = 0;
-
-		if (mac_parse(rpc_get_string(e, "mac", ""), &mac) == 0)
-			switch_static_remove(
-				sw, mac, (uint16_t)rpc_get_int(e, "vlan", 1));
-	}
+	switch_mirrors_restore(a->sw, a->before.mirrors);
+	switch_statics_restore(a->sw, a->before.statics);
 }
 
 /* ---- The whole ---- */
 
-static int apply_steps(struct apply *a, const json_t *before)
+static int profiles_bring(struct apply *a)
 {
 	const json_t *profiles = json_object_get(a->config, "profiles");
-	struct switch_settings s = { .age_s = FDB_AGE_DEFAULT, .tpid = 0x8100 };
 	json_t *p = profiles ? json_deep_copy(profiles) : json_object();
+
+	if (!p)
+		return no_memory(a);
+	switch_profiles_set(a->sw, p);
+	json_decref(p);
+	return 0;
+}
+
+static int apply_steps(struct apply *a)
+{
+	struct switch_settings s = SWITCH_SETTINGS_INIT;
 	int r = config_settings(json_object_get(a->config, "switch"), &s,
 				a->err);
 
-	if (r < 0 || !p) {
-		json_decref(p);
-		return r < 0 ? r : -ENOMEM;
-	}
-	switch_settings_set(a->sw, &s);
-	switch_profiles_set(a->sw, p);
-	json_decref(p);
-	r = detach_unwanted(a);
+	if (r == 0)
+		r = profiles_bring(a);
+	if (r == 0)
+		r = detach_unwanted(a);
 	if (r == 0)
 		r = ports_bring(a);
 	if (r == 0)
 		r = mirrors_bring(a->sw, a->config, a->err);
 	if (r == 0)
-		statics_drop(a->sw, before, a->config);
-	if (r == 0)
 		r = statics_bring(a->sw, a->config, a->err);
+	if (r == 0) /* can't be refused, and may flush what was learned */
+		switch_settings_set(a->sw, &s);
 	return r;
+}
+
+static int apply_init(struct apply *a)
+{
+	json_t *p;
+	size_t i;
+
+	a->wanted = json_object();
+	a->later = json_array();
+	a->before.profiles = json_incref(a->sw->profiles);
+	a->before.mirrors = switch_mirrors_save(a->sw);
+	a->before.statics = switch_statics_save(a->sw);
+	if (!a->wanted || !a->later || !a->before.mirrors || !a->before.statics)
+		return no_memory(a);
+	json_array_foreach(json_object_get(a->config, "ports"), i, p)
+		if (json_object_set(a->wanted, rpc_get_string(p, "name", ""),
+				    p) < 0)
+			return no_memory(a);
+	return 0;
+}
+
+static void apply_fini(struct apply *a)
+{
+	for (size_t i = 0; i < a->nsteps; i++)
+		json_decref(a->step[i].params);
+	free(a->step);
+	json_decref(a->wanted);
+	json_decref(a->later);
+	json_decref(a->before.profiles);
+	json_decref(a->before.mirrors);
+	json_decref(a->before.statics);
 }
 
 int config_apply(struct sw *sw, const json_t *config,
 		 struct config_changes *changes, struct error *err)
 {
 	struct apply a = { .sw = sw, .config = config, .err = err };
-	json_t *before = mirrors_and_statics(sw);
-	int r;
+	int r = apply_init(&a);
 
-	a.settings = sw->settings;
-	a.profiles = json_incref(sw->profiles);
-	r = apply_steps(&a, before);
-	if (r < 0)
-		apply_undo(&a, before);
-	else if (changes)
-		*changes = a.changes;
-	for (size_t i = 0; i < a.nsteps; i++)
-		json_decref(a.step[i].params);
-	free(a.step);
-	json_decref(a.profiles);
-	json_decref(before);
+	if (r == 0)
+		r = check_profiles_used(&a);
+	if (r == 0)
+		r = check_mirrors_fit(&a);
+	if (r == 0) {
+		r = apply_steps(&a);
+		if (r < 0)
+			apply_undo(&a);
+		else if (changes)
+			*changes = a.changes;
+	}
+	apply_fini(&a);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,13 +26,12 @@ static void error_locate(struct error *err, const char *file, unsigned int line)
 			 file, old);
 }
 
-/* The whole file with a NUL behind it. */
-static char *file_read(const char *file, struct error *err)
+/* The whole file, *len bytes, with a NUL behind it. */
+static char *file_read(const char *file, size_t *len, struct error *err)
 {
 	FILE *f = fopen(file, "re");
 	char *text = NULL;
 	struct stat st;
-	size_t n = 0;
 
 	if (!f || fstat(fileno(f), &st) < 0) {
 		error_set(err, errno, "no-config", NULL, "can't read: %s",
@@ -48,8 +48,13 @@ static char *file_read(const char *file, struct error *err)
 		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 		goto out;
 	}
-	n = fread(text, 1, (size_t)st.st_size, f);
-	text[n] = '\0';
+	*len = fread(text, 1, (size_t)st.st_size, f);
+	text[*len] = '\0';
+	if (ferror(f)) {
+		error_set(err, EIO, "no-config", NULL, "can't read to the end");
+		free(text);
+		text = NULL;
+	}
 out:
 	if (f)
 		fclose(f);
@@ -57,10 +62,11 @@ out:
 }
 
 /* Parse and check; errors tell the line. */
-static json_t *text_parse(const char *text, const char *file, struct error *err)
+static json_t *text_parse(const char *text, size_t len, const char *file,
+			  struct error *err)
 {
 	json_error_t bad;
-	json_t *config = json_loads(text, JSON_REJECT_DUPLICATES, &bad);
+	json_t *config = json_loadb(text, len, JSON_REJECT_DUPLICATES, &bad);
 
 	if (!config) {
 		error_set(err, EINVAL, "parse-error", NULL, "%s", bad.text);
@@ -75,11 +81,12 @@ static json_t *text_parse(const char *text, const char *file, struct error *err)
 
 json_t *config_load(const char *file, struct error *err)
 {
-	char *text = file_read(file, err);
+	size_t len = 0;
+	char *text = file_read(file, &len, err);
 	json_t *config = NULL;
 
 	if (text)
-		config = text_parse(text, file, err);
+		config = text_parse(text, len, file, err);
 	else
 		error_locate(err, file, 0);
 	free(text);
@@ -89,12 +96,13 @@ json_t *config_load(const char *file, struct error *err)
 int config_apply_file(struct sw *sw, const char *file, json_t **out,
 		      struct config_changes *changes, struct error *err)
 {
-	char *text = file_read(file, err);
+	size_t len = 0;
+	char *text = file_read(file, &len, err);
 	json_t *config = NULL;
 	int r = -EINVAL;
 
 	if (text)
-		config = text_parse(text, file, err);
+		config = text_parse(text, len, file, err);
 	else
 		error_locate(err, file, 0);
 	if (config) {
@@ -129,38 +137,82 @@ json_t *config_show(struct sw *sw, const json_t *daemon)
 		json_object_update(o, sw->mirror[i]->params);
 		json_array_append_new(mirrors, o);
 	}
-	config = json_pack("{s:o,s:O,s:o,s:o,s:O}", "switch",
+	config = json_pack("{s:o,s:O,s:o,s:o,s:o}", "switch",
 			   config_settings_show(&sw->settings), "profiles",
 			   sw->profiles, "ports", ports, "mirrors", mirrors,
-			   "fdb", sw->statics);
+			   "fdb", switch_statics_show(sw));
 	if (daemon && json_object_size(daemon))
 		json_object_set(config, "daemon", (json_t *)daemon);
 	return config;
 }
 
+/* What will be replaced: where a link leads to. *st is of a file that is to be
+ * made where there is none. */
+static int target_find(const char *file, char path[PATH_MAX], struct stat *st)
+{
+	if (realpath(file, path)) {
+		if (stat(path, st) < 0)
+			return -errno;
+		return S_ISREG(st->st_mode) ? 0 : -EINVAL;
+	}
+	if (errno != ENOENT || lstat(file, st) == 0) /* a link to nowhere */
+		return -ENOENT;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = 0640;
+	st->st_uid = geteuid();
+	st->st_gid = (gid_t)-1;
+	return snprintf(path, PATH_MAX, "%s", file) < PATH_MAX ? 0
+							       : -ENAMETOOLONG;
+}
+
+/* Owner and mode of the old file: others may have to read it. */
+static int fd_take_owner(int fd, const struct stat *old)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((old->st_uid != st.st_uid ||
+	     (old->st_gid != (gid_t)-1 && old->st_gid != st.st_gid)) &&
+	    fchown(fd, old->st_uid, old->st_gid) < 0)
+		return -errno;
+	return fchmod(fd, old->st_mode & 0777) < 0 ? -errno : 0;
+}
+
+static int fd_write(int fd, const json_t *config)
+{
+	errno = 0;
+	if (json_dumpfd(config, fd, JSON_INDENT(2)) < 0 ||
+	    write(fd, "\n", 1) != 1 || fsync(fd) < 0)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
 /* Write, sync and rename; the old file stays whole until the new one is. */
 static int file_replace(const char *file, const json_t *config)
 {
-	char tmp[PORT_PATH_MAX + 16], dir[PORT_PATH_MAX + 16];
-	int fd, dirfd, r = 0;
+	char path[PATH_MAX], tmp[PATH_MAX + 8];
+	struct stat old;
+	int fd, dirfd, r = target_find(file, path, &old);
 
-	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", file) >= (int)sizeof(tmp))
-		return -ENAMETOOLONG;
-	snprintf(dir, sizeof(dir), "%s", file);
+	if (r < 0)
+		return r;
+	snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path);
 	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (json_dumpfd(config, fd, JSON_INDENT(2)) < 0 ||
-	    write(fd, "\n", 1) != 1 || fchmod(fd, 0640) < 0 || fsync(fd) < 0 ||
-	    rename(tmp, file) < 0)
-		r = errno ? -errno : -EIO;
+	r = fd_take_owner(fd, &old);
+	if (r == 0)
+		r = fd_write(fd, config);
+	if (r == 0 && rename(tmp, path) < 0)
+		r = -errno;
 	close(fd);
 	if (r < 0) {
 		unlink(tmp);
 		return r;
 	}
 	/* The rename itself, too, shall survive a power cut. */
-	dirfd = open(dirname(dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dirfd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd >= 0) {
 		fsync(dirfd);
 		close(dirfd);
@@ -168,21 +220,46 @@ static int file_replace(const char *file, const json_t *config)
 	return 0;
 }
 
-int config_save(struct sw *sw, const json_t *daemon, const char *file,
+/* A daemon must not refuse to start with what it has written. */
+static int check_loadable(const json_t *config, struct error *err)
+{
+	char why[sizeof(err->message)], path[sizeof(err->path)];
+
+	if (config_check(config, err) == 0)
+		return 0;
+	memcpy(why, err->message, sizeof(why));
+	memcpy(path, err->path, sizeof(path));
+	return error_set(err, EINVAL, "cannot-save", path,
+			 "what runs would be refused as a file: %.200s", why);
+}
+
+int config_save(struct sw *sw, const json_t *daemon, const char *file, bool own,
 		struct error *err)
 {
-	json_t *config = config_show(sw, daemon);
 	struct switch_port *p = NULL;
-	int r = file_replace(file, config);
+	json_t *config;
+	int r;
 
+	if (!own && *file != '/')
+		return error_set(err, EINVAL, "bad-value", "file",
+				 "\"%.100s\" is no absolute path", file);
+	config = config_show(sw, daemon);
+	r = check_loadable(config, err);
+	if (r < 0) {
+		json_decref(config);
+		return r;
+	}
+	r = file_replace(file, config);
 	json_decref(config);
 	if (r < 0)
 		return error_set(err, -r, "cannot-save", "file",
 				 "can't write %s: %s", file, strerror(-r));
+	if (!own)
+		return 0;
 	while ((p = switch_port_next(sw, p)))
 		if (p->origin == SWITCH_ORIGIN_CONTROL)
 			p->origin = SWITCH_ORIGIN_CONFIG;
-	for (unsigned int i = 0; i < sw->nmirrors; i++)
-		sw->mirror[i]->configured = true;
+	switch_mirrors_adopt(sw);
+	switch_statics_adopt(sw);
 	return 0;
 }

@@ -159,7 +159,9 @@ void method_config_save(struct rpc_call *call, json_t *params, void *ctx)
 			 "was read");
 		return;
 	}
-	if (config_save(d->sw, d->daemon_json, file, &err) < 0)
+	if (config_save(d->sw, d->daemon_json, file,
+			d->options.config && !strcmp(file, d->options.config),
+			&err) < 0)
 		rpc_error(call, &err);
 	else
 		rpc_reply(call, json_pack("{s:s}", "file", file));

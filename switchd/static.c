@@ -41,6 +41,12 @@ static uint64_t static_fdb_key(const json_t *e)
 	return fdb_key((uint16_t)rpc_get_int(e, "vlan", 1), mac);
 }
 
+static void static_uninstall(struct sw *sw, const json_t *e)
+{
+	if (fdb_remove(sw->shared.fdb, static_fdb_key(e)) < 0)
+		return; /* its port is away: it isn't in the FDB */
+}
+
 static int check_port(const struct switch_port *p, const char *name,
 		      uint16_t vid, struct error *err)
 {
@@ -84,17 +90,11 @@ int switch_static_add(struct sw *sw, uint64_t mac, uint16_t vid,
 	if (!p) {
 		log_notice("fdb", "%s waits for port %s", text, port);
 		if (json_object_get(sw->statics, key))
-			(void)fdb_remove(sw->shared.fdb, fdb_key(vid, mac));
+			static_uninstall(sw, e);
 	}
 	if (json_object_set_new(sw->statics, key, e) < 0)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 	return 0;
-}
-
-/* Where its port is away it isn't in the FDB: that's as good. */
-static void static_uninstall(struct sw *sw, const json_t *e)
-{
-	(void)fdb_remove(sw->shared.fdb, static_fdb_key(e));
 }
 
 bool switch_static_remove(struct sw *sw, uint64_t mac, uint16_t vid)

@@ -42,8 +42,8 @@ struct switch_settings {
 };
 
 /* Where nothing is said. */
-#define SWITCH_SETTINGS_INIT                            \
-	{                                               \
+#define SWITCH_SETTINGS_INIT                             \
+	{                                                \
 		.age_s = FDB_AGE_DEFAULT, .tpid = 0x8100 \
 	}
 
@@ -113,7 +113,7 @@ struct sw {
 	unsigned int nmirrors;
 	json_t *profiles;	      /* object: name -> parameters */
 	struct switch_flush *flushes; /* due with the next snapshot */
-	json_t *statics; /* object, see static.c */
+	json_t *statics;	      /* object, see static.c */
 	bool dirty;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };

@@ -308,7 +308,8 @@ void sim_mirror(struct sim *s, const char *name, const char *words)
 	json_t *params = sim_params(config_mirror_params, words);
 	struct error err = { 0 };
 
-	if (switch_mirror_add(s->sw, name, params, &err) < 0)
+	if (switch_mirror_add(s->sw, name, params, SWITCH_ORIGIN_CONTROL,
+			      &err) < 0)
 		fail_at(__FILE__, __LINE__, "%s %s: %s", name, words,
 			err.message);
 	json_decref(params);

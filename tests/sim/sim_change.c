@@ -207,7 +207,9 @@ static void addresses_are_forgotten_when_their_port_leaves_their_vlan(void **st)
 	sim_step(s, "a", FRAME(.src = A, .dst = B, .tag = { CTAG(10) }));
 	sim_drain(s, "b");
 	sim_drain(s, "c");
-	assert_int_equal(switch_static_add(s->sw, D, 10, "a", SWITCH_ORIGIN_CONTROL, &err), 0);
+	assert_int_equal(switch_static_add(s->sw, D, 10, "a",
+					   SWITCH_ORIGIN_CONTROL, &err),
+			 0);
 	sim_set(s, "a", "learn=yes");
 	assert_string_equal(sim_where(s, 10, A), "a");
 	sim_set(s, "a", "trunk=20");

@@ -247,7 +247,9 @@ static void add_static(struct sim *s, uint64_t mac, uint16_t vid,
 {
 	struct error err = { 0 };
 
-	assert_int_equal(switch_static_add(s->sw, mac, vid, port, &err), 0);
+	assert_int_equal(switch_static_add(s->sw, mac, vid, port,
+					   SWITCH_ORIGIN_CONTROL, &err),
+			 0);
 }
 
 static void static_address_neither_moves_nor_ages(void **state)
@@ -311,9 +313,11 @@ static void static_address_needs_a_port_in_its_vlan(void **state)
 	struct error err = { 0 };
 
 	sim_attach(s, "a", "mode=access vlan=10");
-	assert_true(switch_static_add(s->sw, A, 20, "a", &err) < 0);
+	assert_true(switch_static_add(s->sw, A, 20, "a", SWITCH_ORIGIN_CONTROL,
+				      &err) < 0);
 	assert_string_equal(err.reason, "not-in-vlan");
-	assert_true(switch_static_add(s->sw, A, 10, "nobody", &err) < 0);
+	assert_true(switch_static_add(s->sw, A, 10, "nobody",
+				      SWITCH_ORIGIN_CONTROL, &err) < 0);
 	assert_string_equal(err.reason, "no-such-port");
 }
 

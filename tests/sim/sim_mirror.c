@@ -299,7 +299,8 @@ static void fails(struct sim *s, const char *name, const char *words,
 	json_t *params = sim_params(config_mirror_params, words);
 	struct error err = { 0 };
 
-	assert_true(switch_mirror_add(s->sw, name, params, &err) < 0);
+	assert_true(switch_mirror_add(s->sw, name, params,
+				      SWITCH_ORIGIN_CONTROL, &err) < 0);
 	assert_string_equal(err.reason, reason);
 	assert_string_equal(err.path, path);
 	json_decref(params);

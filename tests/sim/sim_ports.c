@@ -152,7 +152,9 @@ static void static_address_on_a_disabled_port_is_dropped_not_flooded(void **st)
 	sim_attach(s, "a", "");
 	sim_attach(s, "b", "");
 	sim_attach(s, "c", "");
-	assert_int_equal(switch_static_add(s->sw, A, 1, "a", &err), 0);
+	assert_int_equal(switch_static_add(s->sw, A, 1, "a",
+					   SWITCH_ORIGIN_CONTROL, &err),
+			 0);
 	sim_set(s, "a", "enabled=no");
 	sim_step(s, "b", FRAME(.src = B, .dst = A));
 	sim_expect_drops(s, "b", "disabled", 1);
