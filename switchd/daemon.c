@@ -146,6 +146,17 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 	reap_later(arg);
 }
 
+static void on_link(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+	int r = link_monitor_dispatch(d->links);
+
+	(void)fd;
+	(void)what;
+	if (r < 0)
+		log_err("port", "link monitor: %s", strerror(-r));
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
@@ -155,6 +166,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	fdb_age(d->sw->shared.fdb, daemon_now_s(),
 		buckets / AGE_SWEEP_S ? buckets / AGE_SWEEP_S : buckets);
+	if (link_monitor_pending(d->links))
+		on_link(-1, 0, d);
 	if (d->sw->dirty) /* a snapshot that found no memory */
 		event_active(d->commit, EV_TIMEOUT, 0);
 	if (d->watchdog_ns)
@@ -168,17 +181,6 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	switch_ports_failed(d->sw);
-}
-
-static void on_link(evutil_socket_t fd, short what, void *arg)
-{
-	struct daemon *d = arg;
-	int r = link_monitor_dispatch(d->links);
-
-	(void)fd;
-	(void)what;
-	if (r < 0)
-		log_err("port", "link monitor: %s", strerror(-r));
 }
 
 static void link_changed(void *ctx, const struct link_event *e)
