@@ -28,6 +28,22 @@ static json_t *entry_json(struct sw *sw, const struct fdb_entry *e)
 			 e->is_static, "age", (int)e->age_s);
 }
 
+/* The index of the port that params name, FDB_ANY where they name none; or
+ * answers the call and returns false. */
+static bool get_filter(struct rpc_call *call, struct daemon *d,
+		       const json_t *params, int *port)
+{
+	const struct switch_port *p;
+
+	*port = FDB_ANY;
+	if (!json_object_get(params, "port"))
+		return true;
+	p = method_port(call, d, params, "port");
+	if (p)
+		*port = (int)p->port->index;
+	return p != NULL;
+}
+
 void method_fdb_list(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
@@ -35,7 +51,7 @@ void method_fdb_list(struct rpc_call *call, json_t *params, void *ctx)
 		(unsigned int)rpc_get_int(params, "limit", PAGE_DEFAULT);
 	unsigned long long after;
 	uint64_t cursor;
-	int vid = (int)rpc_get_int(params, "vlan", FDB_ANY), port = FDB_ANY;
+	int vid = (int)rpc_get_int(params, "vlan", FDB_ANY), port;
 	struct fdb_entry *e;
 	json_t *list;
 	char next[32] = "";
@@ -45,14 +61,8 @@ void method_fdb_list(struct rpc_call *call, json_t *params, void *ctx)
 	if (!method_after(call, params, &after, &given))
 		return;
 	cursor = after;
-	if (json_object_get(params, "port")) {
-		const struct switch_port *p =
-			method_port(call, d, params, "port");
-
-		if (!p)
-			return;
-		port = (int)p->port->index;
-	}
+	if (!get_filter(call, d, params, &port))
+		return;
 	e = calloc(limit, sizeof(*e));
 	if (!e) {
 		rpc_fail(call, ENOMEM, "no-memory", NULL, "no memory");
@@ -106,17 +116,11 @@ void method_fdb_remove(struct rpc_call *call, json_t *params, void *ctx)
 void method_fdb_flush(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
-	int vid = (int)rpc_get_int(params, "vlan", FDB_ANY), port = FDB_ANY;
+	int vid = (int)rpc_get_int(params, "vlan", FDB_ANY), port;
 	uint32_t n;
 
-	if (json_object_get(params, "port")) {
-		const struct switch_port *p =
-			method_port(call, d, params, "port");
-
-		if (!p)
-			return;
-		port = (int)p->port->index;
-	}
+	if (!get_filter(call, d, params, &port))
+		return;
 	n = fdb_flush(d->sw->shared.fdb, port, vid, false);
 	rpc_reply(call, json_pack("{s:i}", "flushed", (int)n));
 }

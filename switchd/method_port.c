@@ -16,7 +16,13 @@ struct switch_port *method_port(struct rpc_call *call, struct daemon *d,
 	return p;
 }
 
-json_t *method_drops(const counter *drop, bool zeros)
+static json_int_t number(const counter *c)
+{
+	return (json_int_t)counter_get(c);
+}
+
+/* {"NAME": n, ..} of drop reasons; with `zeros` those that never happened. */
+static json_t *drops_json(const counter *drop, bool zeros)
 {
 	json_t *o = json_object();
 
@@ -29,13 +35,33 @@ json_t *method_drops(const counter *drop, bool zeros)
 	return o;
 }
 
-uint64_t method_drops_sum(const counter *drop)
+static uint64_t drops_sum(const counter *drop)
 {
 	uint64_t n = 0;
 
 	for (int i = 0; i < DROP_REASON_COUNT; i++)
 		n += counter_get(&drop[i]);
 	return n;
+}
+
+json_t *method_rx(const struct port_counters *c, bool zeros)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames",
+			 number(&c->rx_frames), "bytes", number(&c->rx_bytes),
+			 "segments", number(&c->rx_segments), "forwarded",
+			 number(&c->rx_forwarded), "dropped",
+			 (json_int_t)drops_sum(c->rx_drop), "drops",
+			 drops_json(c->rx_drop, zeros));
+}
+
+json_t *method_tx(const struct port_counters *c, bool zeros)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "copies",
+			 number(&c->tx_copies), "frames", number(&c->tx_frames),
+			 "bytes", number(&c->tx_bytes), "segments",
+			 number(&c->tx_segments), "dropped",
+			 (json_int_t)drops_sum(c->tx_drop), "drops",
+			 drops_json(c->tx_drop, zeros));
 }
 
 bool method_after(struct rpc_call *call, const json_t *params,
@@ -72,11 +98,6 @@ static const char *link_word(const struct switch_port *p)
 	return p->carrier ? "up" : "no-carrier";
 }
 
-static json_int_t number(const counter *c)
-{
-	return (json_int_t)counter_get(c);
-}
-
 /* The line of `port list`. */
 static json_t *port_line(struct sw *sw, const struct switch_port *p)
 {
@@ -94,10 +115,10 @@ static json_t *port_line(struct sw *sw, const struct switch_port *p)
 		o,
 		json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "rx-frames",
 			  number(&n.rx_frames), "rx-bytes", number(&n.rx_bytes),
-			  "rx-dropped", (json_int_t)method_drops_sum(n.rx_drop),
+			  "rx-dropped", (json_int_t)drops_sum(n.rx_drop),
 			  "tx-frames", number(&n.tx_frames), "tx-bytes",
 			  number(&n.tx_bytes), "tx-dropped",
-			  (json_int_t)method_drops_sum(n.tx_drop)));
+			  (json_int_t)drops_sum(n.tx_drop)));
 	if (*c->description)
 		json_object_set_new(o, "description",
 				    json_string(c->description));
@@ -111,7 +132,7 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	struct fdb_port_stats f = { 0 };
 	struct port_counters n;
 	char mac[MAC_STRLEN];
-	json_t *o = port_line(sw, p);
+	json_t *o = port_line(sw, p), *rx;
 
 	switch_port_counters(sw, p, &n);
 	if (fdb_port_stats_get(sw->shared.fdb, p->port->index, &f) < 0)
@@ -130,21 +151,12 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 				      (int)f.entries, "static",
 				      (int)f.static_entries, "refused",
 				      (json_int_t)f.refused));
+	rx = method_rx(&n, false);
 	json_object_set_new(
-		o, "rx",
-		json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames",
-			  number(&n.rx_frames), "bytes", number(&n.rx_bytes),
-			  "segments", number(&n.rx_segments), "forwarded",
-			  number(&n.rx_forwarded), "missed",
-			  (json_int_t)atomic_load(&p->port->rx_missed), "drops",
-			  method_drops(n.rx_drop, false)));
-	json_object_set_new(o, "tx",
-			    json_pack("{s:I,s:I,s:I,s:I,s:o}", "copies",
-				      number(&n.tx_copies), "frames",
-				      number(&n.tx_frames), "bytes",
-				      number(&n.tx_bytes), "segments",
-				      number(&n.tx_segments), "drops",
-				      method_drops(n.tx_drop, false)));
+		rx, "missed",
+		json_integer((json_int_t)atomic_load(&p->port->rx_missed)));
+	json_object_set_new(o, "rx", rx);
+	json_object_set_new(o, "tx", method_tx(&n, false));
 	return o;
 }
 

@@ -41,28 +41,6 @@ void method_switch_set(struct rpc_call *call, json_t *params, void *ctx)
 	rpc_reply(call, config_settings_show(&s));
 }
 
-static json_t *rx_json(const struct port_counters *c)
-{
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames",
-			 (json_int_t)counter_get(&c->rx_frames), "bytes",
-			 (json_int_t)counter_get(&c->rx_bytes), "segments",
-			 (json_int_t)counter_get(&c->rx_segments), "forwarded",
-			 (json_int_t)counter_get(&c->rx_forwarded), "dropped",
-			 (json_int_t)method_drops_sum(c->rx_drop), "drops",
-			 method_drops(c->rx_drop, true));
-}
-
-static json_t *tx_json(const struct port_counters *c)
-{
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "copies",
-			 (json_int_t)counter_get(&c->tx_copies), "frames",
-			 (json_int_t)counter_get(&c->tx_frames), "bytes",
-			 (json_int_t)counter_get(&c->tx_bytes), "segments",
-			 (json_int_t)counter_get(&c->tx_segments), "dropped",
-			 (json_int_t)method_drops_sum(c->tx_drop), "drops",
-			 method_drops(c->tx_drop, true));
-}
-
 static json_t *fdb_json(const struct fdb *fdb)
 {
 	struct fdb_stats f;
@@ -92,15 +70,17 @@ void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 		switch_port_counters(d->sw, p, &sum);
 		rpc_reply(call, json_pack("{s:s,s:o,s:o}", "port",
 					  p->config.request.name, "rx",
-					  rx_json(&sum), "tx", tx_json(&sum)));
+					  method_rx(&sum, true), "tx",
+					  method_tx(&sum, true)));
 		return;
 	}
 	while ((p = switch_port_next(d->sw, p))) {
 		switch_port_counters(d->sw, p, &c);
 		port_counters_add(&sum, &c);
 	}
-	o = json_pack("{s:o,s:o,s:o}", "rx", rx_json(&sum), "tx", tx_json(&sum),
-		      "fdb", fdb_json(d->sw->shared.fdb));
+	o = json_pack("{s:o,s:o,s:o}", "rx", method_rx(&sum, true), "tx",
+		      method_tx(&sum, true), "fdb",
+		      fdb_json(d->sw->shared.fdb));
 	rpc_reply(call, o);
 }
 

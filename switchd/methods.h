@@ -30,12 +30,10 @@ method_fn method_helper_attach;
 struct switch_port *method_port(struct rpc_call *call, struct daemon *d,
 				const json_t *params, const char *key);
 
-/* {"name": n, ..} of every drop reason, from one side's counters; with
- * `zeros` those that never happened too. */
-json_t *method_drops(const counter *drop, bool zeros);
-
-/* The sum of one side's drops. */
-uint64_t method_drops_sum(const counter *drop);
+/* One side of a port's counters as an object, with its drops by reason; with
+ * `zeros` also the reasons that never happened. */
+json_t *method_rx(const struct port_counters *c, bool zeros);
+json_t *method_tx(const struct port_counters *c, bool zeros);
 
 /*
  * The number in params["after"], which an earlier page gave as `next`.
