@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define DUMMY_MTU 1500 /* the device's own, as it were */
+
 struct dummy_queue {
 	struct dummy_frame frame[DUMMY_QUEUE_MAX];
 	uint32_t head[DUMMY_QUEUE_MAX]; /* bytes before the segment; 0: all */
@@ -165,7 +167,7 @@ static int dummy_acquire(const struct port_request *rq,
 {
 	(void)err;
 	memset(grant, 0, sizeof(*grant));
-	grant->mtu = rq->mtu ? rq->mtu : 1500;
+	grant->mtu = rq->mtu ? rq->mtu : DUMMY_MTU;
 	grant->carrier = rq->enabled;
 	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
 	return 0;
@@ -175,8 +177,7 @@ static int dummy_adjust(const struct port_request *rq, struct port_grant *grant,
 			struct error *err)
 {
 	(void)err;
-	if (rq->mtu)
-		grant->mtu = rq->mtu;
+	grant->mtu = rq->mtu ? rq->mtu : DUMMY_MTU;
 	grant->carrier = rq->enabled;
 	return 0;
 }

@@ -18,7 +18,7 @@ struct step {
 	enum step_kind kind;
 	char name[PORT_NAME_MAX];
 	uint32_t index, generation;
-	json_t *params; /* before */
+	json_t *params, *profiles; /* before; struct switch_port's */
 	enum switch_origin origin;
 	uid_t uid;
 };
@@ -64,6 +64,7 @@ static int step_add(struct apply *a, enum step_kind kind,
 	s->index = p->port->index;
 	s->generation = p->port->generation;
 	s->params = json_incref(p->params);
+	s->profiles = json_incref(p->profiles);
 	s->origin = p->origin;
 	s->uid = p->uid;
 	memcpy(s->name, p->config.request.name, sizeof(s->name));
@@ -163,6 +164,23 @@ static int detach_unwanted(struct apply *a)
 	return 0;
 }
 
+/* Is it what the configuration says, word for word, and its profile, too? */
+static bool port_is(struct sw *sw, const struct switch_port *p, const json_t *w,
+		    const struct port_config *c)
+{
+	const char *profile = p->config.profile;
+	json_t *params = json_copy((json_t *)w);
+	bool same;
+
+	json_object_del(params, "name");
+	same = portconf_same(c, &p->config) && json_equal(params, p->params) &&
+	       (!*profile ||
+		json_equal(json_object_get(p->profiles, profile),
+			   json_object_get(sw->profiles, profile)));
+	json_decref(params);
+	return same;
+}
+
 static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 {
 	json_t *difference;
@@ -172,7 +190,7 @@ static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 	if (portconf_parse(p->config.request.name, w, a->sw->profiles, &c,
 			   a->err) < 0)
 		return -EINVAL;
-	if (portconf_same(&c, &p->config)) {
+	if (port_is(a->sw, p, w, &c)) {
 		if (p->origin != SWITCH_ORIGIN_CONFIG &&
 		    step_add(a, STEP_ADOPTED, p) < 0)
 			return -ENOMEM;
@@ -338,6 +356,8 @@ static void step_undo(struct apply *a, const struct step *s)
 	struct error err = { 0 };
 	bool failed = false;
 
+	/* It may have kept what a profile was even before. */
+	switch_profiles_set(a->sw, s->profiles);
 	switch (s->kind) {
 	case STEP_ATTACHED:
 		if (p)
@@ -365,9 +385,9 @@ static void step_undo(struct apply *a, const struct step *s)
 /* Settings were the last step: they are as they were. */
 static void apply_undo(struct apply *a)
 {
-	switch_profiles_set(a->sw, a->before.profiles);
 	for (size_t i = a->nsteps; i--;)
 		step_undo(a, &a->step[i]);
+	switch_profiles_set(a->sw, a->before.profiles);
 	switch_mirrors_restore(a->sw, a->before.mirrors);
 	switch_statics_restore(a->sw, a->before.statics);
 }
@@ -428,8 +448,10 @@ static int apply_init(struct apply *a)
 
 static void apply_fini(struct apply *a)
 {
-	for (size_t i = 0; i < a->nsteps; i++)
+	for (size_t i = 0; i < a->nsteps; i++) {
 		json_decref(a->step[i].params);
+		json_decref(a->step[i].profiles);
+	}
 	free(a->step);
 	json_decref(a->wanted);
 	json_decref(a->later);
