@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define DUMMY_MTU 1500 /* the device's own, as it were */
+/* Of its own, as any Ethernet device has. */
+#define DUMMY_MTU 1500
 
 struct dummy_queue {
 	struct dummy_frame frame[DUMMY_QUEUE_MAX];
@@ -162,17 +163,6 @@ static unsigned int dummy_tx(struct port *p, struct frame *const *f,
 	return n;
 }
 
-static int dummy_acquire(const struct port_request *rq,
-			 struct port_grant *grant, struct error *err)
-{
-	(void)err;
-	memset(grant, 0, sizeof(*grant));
-	grant->mtu = rq->mtu ? rq->mtu : DUMMY_MTU;
-	grant->carrier = rq->enabled;
-	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
-	return 0;
-}
-
 static int dummy_adjust(const struct port_request *rq, struct port_grant *grant,
 			struct error *err)
 {
@@ -180,6 +170,14 @@ static int dummy_adjust(const struct port_request *rq, struct port_grant *grant,
 	grant->mtu = rq->mtu ? rq->mtu : DUMMY_MTU;
 	grant->carrier = rq->enabled;
 	return 0;
+}
+
+static int dummy_acquire(const struct port_request *rq,
+			 struct port_grant *grant, struct error *err)
+{
+	memset(grant, 0, sizeof(*grant));
+	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
+	return dummy_adjust(rq, grant, err);
 }
 
 static void dummy_release(const struct port_request *rq,

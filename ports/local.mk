@@ -2,6 +2,7 @@ noinst_LIBRARIES += ports/libports.a
 ports_libports_a_SOURCES = \
 	ports/capfile.c ports/capfile.h \
 	ports/csum.c ports/csum.h \
+	ports/device.c ports/device.h \
 	ports/drop.c ports/drop.h \
 	ports/dummy.c ports/dummy.h \
 	ports/frame.c ports/frame.h \

@@ -2,6 +2,7 @@
 #include "ports/netdev.h"
 
 #include "base/log.h"
+#include "ports/device.h"
 #include "ports/netdev_guard.h"
 #include "ports/netlink.h"
 
@@ -19,21 +20,6 @@
 #define RECEIVE_BUFFER (8 << 20)
 /* The default holds three super-frames while they wait in the device. */
 #define SEND_BUFFER (4 << 20)
-
-static int cannot(struct error *err, int error, const char *path,
-		  const char *what, const char *ifname)
-{
-	const char *reason = "device-setup", *more = "";
-
-	if (error == EPERM) {
-		reason = "not-permitted";
-		more = " (CAP_NET_ADMIN is missing)";
-	} else if (error == ENODEV) { /* a guest that has just ended */
-		reason = "no-such-device";
-	}
-	return error_set(err, error, reason, path, "can't %s %s: %s%s", what,
-			 ifname, strerror(error), more);
-}
 
 /* ---- may we take it? ---------------------------------------------------- */
 
@@ -88,13 +74,14 @@ static int check_device(struct netlink *nl, const struct port_request *rq,
 		return error_set(err, ENODEV, "no-such-device", "ifname",
 				 "there is no device '%s'", ifname);
 	if (r)
-		return cannot(err, -r, "ifname", "look up", ifname);
+		return device_cannot(err, -r, "ifname", "look up", ifname);
 	if (!link->ethernet)
 		return error_set(err, EINVAL, "not-ethernet", "ifname",
 				 "%s isn't an Ethernet device", ifname);
 	r = host_uses(nl, link, uses, sizeof(uses), keep_ipv6);
 	if (r)
-		return cannot(err, -r, "ifname", "look up the uses of", ifname);
+		return device_cannot(err, -r, "ifname", "look up the uses of",
+				     ifname);
 	if (*uses && !rq->netdev.force)
 		return error_set(err, EBUSY, "device-in-use-by-host", "ifname",
 				 "%s has %s: the port would cut the host off. "
@@ -197,8 +184,8 @@ static int open_sockets(const struct port_request *rq,
 			    ? setup_rx(fd, link->ifindex, promisc)
 			    : setup_tx(fd, link->ifindex, i == NETDEV_TX);
 		if (r)
-			return cannot(err, -r, "ifname", "listen on",
-				      link->ifname);
+			return device_cannot(err, -r, "ifname", "listen on",
+					     link->ifname);
 	}
 	return 0;
 }
@@ -226,26 +213,6 @@ static uint32_t kernel_offloads(void)
 
 /* ---- the device --------------------------------------------------------- */
 
-static int set_mtu(struct netlink *nl, const struct port_request *rq,
-		   struct port_grant *grant, struct error *err)
-{
-	int r;
-
-	if (!rq->mtu || rq->mtu == grant->mtu)
-		return 0;
-	r = netlink_set_mtu(nl, grant->ifindex, rq->mtu);
-	if (r == -EINVAL || r == -ERANGE)
-		return error_set(err, -r, "bad-mtu", "mtu",
-				 "%s doesn't take an MTU of %u", grant->ifname,
-				 rq->mtu);
-	if (r)
-		return cannot(err, -r, "mtu", "set the MTU of", grant->ifname);
-	if (!grant->undo.mtu)
-		grant->undo.mtu = grant->mtu;
-	grant->mtu = rq->mtu;
-	return 0;
-}
-
 /*
  * Carrier where the driver lets us have it (a TAP does), IFF_UP where not (a
  * veth: its peer loses carrier that way).
@@ -259,7 +226,9 @@ static int set_enabled(struct netlink *nl, bool enabled,
 	if (enabled) {
 		if (undo->carrier_off) {
 			r = netlink_set_carrier(nl, grant->ifindex, true);
-			if (r)
+			/* A TAP that no guest holds: it gets its carrier with
+			 * its guest. (Privilege is what set_up finds out.) */
+			if (r && r != -EPERM)
 				return r;
 			undo->carrier_off = false;
 		}
@@ -294,15 +263,16 @@ static int set_device(struct netlink *nl, const struct port_request *rq,
 {
 	int r;
 
-	r = set_mtu(nl, rq, grant, err);
+	r = device_set_mtu(nl, rq, grant, err);
 	if (r)
 		return r;
 	r = set_enabled(nl, rq->enabled, grant);
 	if (!r)
 		r = take_carrier(nl, grant);
 	if (r)
-		return cannot(err, -r, r == -ENODEV ? "ifname" : "enabled",
-			      "bring up or down", grant->ifname);
+		return device_cannot(err, -r,
+				     r == -ENODEV ? "ifname" : "enabled",
+				     "bring up or down", grant->ifname);
 	return 0;
 }
 
@@ -316,6 +286,32 @@ static int open_netlink(struct netlink **nl, struct error *err)
 	error = errno;
 	return error_set(err, error, "netlink", NULL,
 			 "can't open a netlink socket: %s", strerror(error));
+}
+
+/* By index: a new device of the old name is somebody else's. */
+static void restore(struct netlink *nl, struct port_grant *grant)
+{
+	const struct port_undo *undo = &grant->undo;
+	int i = grant->ifindex, r;
+	struct netlink_link link;
+
+	r = netlink_link_get(nl, i, NULL, &link);
+	device_put_back(grant, "the device", r);
+	if (r)
+		return;
+	memcpy(grant->ifname, link.ifname, sizeof(grant->ifname));
+	if (undo->mtu_set)
+		device_put_back(grant, "its MTU",
+				netlink_set_mtu(nl, i, undo->mtu));
+	/* Quiet to the end: the host's stack comes back last. */
+	if (undo->carrier_off) {
+		r = netlink_set_carrier(nl, i, true);
+		device_put_back(grant, "its carrier", r == -EPERM ? 0 : r);
+	}
+	if (link.up != undo->was_up)
+		device_put_back(grant, "IFF_UP",
+				netlink_set_up(nl, i, undo->was_up));
+	netdev_guard_remove(nl, grant);
 }
 
 /* ---- acquire, adjust, release ------------------------------------------- */
@@ -343,58 +339,89 @@ int netdev_acquire(const struct port_request *rq, struct port_grant *grant,
 	grant->tx_offloads = kernel_offloads();
 	grant->undo.existed = true;
 	grant->undo.was_up = link.up;
+	grant->undo.mtu = link.mtu;
 	grant->undo.ipv6_disabled = -1;
 	r = open_sockets(rq, &link, grant, err);
 	/* Quiet before it's up. */
 	if (!r)
 		r = netdev_guard_install(nl, grant, keep_ipv6, err);
+	/* A port that crashed may have taken the carrier. */
+	if (grant->undo.took_over && link.is_tap && link.up && !link.carrier)
+		grant->undo.carrier_off = true;
 	if (!r)
 		r = set_device(nl, rq, grant, err);
-	if (r)
-		netdev_release(rq, grant);
+	if (r) {
+		port_grant_close(grant);
+		restore(nl, grant);
+	}
 out:
 	netlink_close(nl);
 	return r;
 }
 
+/* What set_device has changed before it failed. */
+static void unset_device(struct netlink *nl, const struct netlink_link *link,
+			 const struct port_grant *before,
+			 struct port_grant *grant)
+{
+	int i = grant->ifindex, r = 0;
+
+	if (grant->mtu != before->mtu)
+		r = netlink_set_mtu(nl, i, before->mtu);
+	device_put_back(grant, "its MTU", r);
+	if (!r) {
+		grant->mtu = before->mtu;
+		grant->undo.mtu = before->undo.mtu;
+		grant->undo.mtu_set = before->undo.mtu_set;
+	}
+	if (grant->undo.carrier_off != before->undo.carrier_off)
+		device_put_back(
+			grant, "its carrier",
+			netlink_set_carrier(nl, i, !before->undo.carrier_off));
+	grant->undo.carrier_off = before->undo.carrier_off;
+	grant->undo.carrier_by_flags = before->undo.carrier_by_flags;
+	device_put_back(grant, "IFF_UP", netlink_set_up(nl, i, link->up));
+}
+
 int netdev_adjust(const struct port_request *rq, struct port_grant *grant,
 		  struct error *err)
 {
+	struct port_grant before;
+	struct netlink_link link;
 	struct netlink *nl;
 	int r;
 
 	r = open_netlink(&nl, err);
 	if (r)
 		return r;
+	r = netlink_link_get(nl, grant->ifindex, NULL, &link);
+	if (r) {
+		r = device_cannot(err, -r, "ifname", "look up", grant->ifname);
+		goto out;
+	}
+	memcpy(grant->ifname, link.ifname, sizeof(grant->ifname));
+	grant->mtu = link.mtu;
+	before = *grant;
 	r = set_device(nl, rq, grant, err);
+	if (r)
+		unset_device(nl, &link, &before, grant);
+out:
 	netlink_close(nl);
 	return r;
 }
 
 void netdev_release(const struct port_request *rq, struct port_grant *grant)
 {
-	const struct port_undo *undo = &grant->undo;
-	struct netlink *nl = netlink_open();
-	struct netlink_link link;
-	int r = 0;
+	struct netlink *nl;
 
 	(void)rq;
-	/* By index: a new device of the old name is somebody else's. */
-	if (!nl || netlink_link_get(nl, grant->ifindex, NULL, &link))
-		goto out;
-	memcpy(grant->ifname, link.ifname, sizeof(grant->ifname));
-	if (undo->mtu)
-		r |= netlink_set_mtu(nl, grant->ifindex, undo->mtu);
-	/* Quiet to the end: the host's stack comes back last. */
-	if (undo->carrier_off)
-		r |= netlink_set_carrier(nl, grant->ifindex, true);
-	if (link.up != undo->was_up)
-		r |= netlink_set_up(nl, grant->ifindex, undo->was_up);
-	netdev_guard_remove(nl, grant);
-	if (r)
-		log_debug("port", "%s: not all could be put back",
-			  grant->ifname);
-out:
-	netlink_close(nl);
+	/* First, for what follows needs descriptors, of which there may be
+	 * none left. */
 	port_grant_close(grant);
+	nl = netlink_open();
+	if (nl)
+		restore(nl, grant);
+	else
+		device_put_back(grant, "the device", -errno);
+	netlink_close(nl);
 }

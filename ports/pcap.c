@@ -70,8 +70,7 @@ static int pcap_port_adjust(const struct port_request *rq,
 			    struct port_grant *grant, struct error *err)
 {
 	(void)err;
-	if (rq->mtu)
-		grant->mtu = rq->mtu;
+	grant->mtu = rq->mtu ? rq->mtu : PORT_MTU_MAX;
 	grant->carrier = rq->enabled;
 	return 0;
 }
@@ -92,7 +91,6 @@ static int pcap_port_acquire(const struct port_request *rq,
 		return rc;
 	grant->nfds = GRANT_FDS;
 	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
-	grant->mtu = PORT_MTU_MAX;
 	return pcap_port_adjust(rq, grant, err);
 }
 

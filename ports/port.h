@@ -103,7 +103,9 @@ struct port_undo {
 	bool added_address;
 	bool added_clsact, added_filter;
 	int8_t ipv6_disabled; /* disable_ipv6 before us; -1 = don't restore */
-	uint32_t mtu;	      /* before us; 0 = don't restore */
+	bool took_over;	      /* what a port that crashed has left */
+	bool mtu_set;	      /* we have changed the MTU */
+	uint32_t mtu;	      /* before us */
 	uint64_t mac;	      /* before us; 0 = don't restore */
 };
 
@@ -146,8 +148,10 @@ struct port_ops {
 	int (*acquire)(const struct port_request *rq, struct port_grant *grant,
 		       struct error *err);
 	/*
-	 * Bring a held device to rq->enabled and rq->mtu (0: leave it); fields
-	 * of *grant follow. Returns 0 or -errno with *err.
+	 * Bring a held device to rq->enabled and rq->mtu (0: what it had
+	 * before us, so that taking the parameter back takes it back); fields
+	 * of *grant follow. Returns 0, or -errno with *err: then device and
+	 * grant are as they were.
 	 */
 	int (*adjust)(const struct port_request *rq, struct port_grant *grant,
 		      struct error *err);

@@ -2,6 +2,7 @@
 #include "ports/tap.h"
 
 #include "base/log.h"
+#include "ports/device.h"
 #include "ports/netlink.h"
 
 #include <errno.h>
@@ -34,11 +35,7 @@ static const char *given_name(const struct port_request *rq)
 static int cannot(struct error *err, int error, const char *path,
 		  const char *what, const struct port_request *rq)
 {
-	return error_set(err, error,
-			 error == EPERM ? "not-permitted" : "device-setup",
-			 path, "can't %s of %s: %s%s", what, given_name(rq),
-			 strerror(error),
-			 error == EPERM ? " (CAP_NET_ADMIN is missing)" : "");
+	return device_cannot(err, error, path, what, given_name(rq));
 }
 
 /* ---- making the device -------------------------------------------------- */
@@ -138,11 +135,11 @@ static int set_ownership(const struct port_request *rq, int fd,
 	const struct tap_params *tap = &rq->tap;
 
 	if (tap->has_owner && ioctl(fd, TUNSETOWNER, tap->owner) < 0)
-		return cannot(err, errno, "owner", "set the owner", rq);
+		return cannot(err, errno, "owner", "set the owner of", rq);
 	if (tap->has_group && ioctl(fd, TUNSETGROUP, tap->group) < 0)
-		return cannot(err, errno, "group", "set the group", rq);
+		return cannot(err, errno, "group", "set the group of", rq);
 	if (tap->persist && ioctl(fd, TUNSETPERSIST, 1) < 0)
-		return cannot(err, errno, "persist", "set persistence", rq);
+		return cannot(err, errno, "persist", "set persistence of", rq);
 	return 0;
 }
 
@@ -152,10 +149,10 @@ static int set_descriptor(const struct port_request *rq,
 	int fd = grant->fd[0], size = (int)ETHER_VNET_LEN, sndbuf = INT_MAX;
 
 	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
-		return cannot(err, errno, NULL, "set the header size", rq);
+		return cannot(err, errno, NULL, "set the header size of", rq);
 	/* A persistent device may have somebody's limit. */
 	if (ioctl(fd, TUNSETSNDBUF, &sndbuf) < 0)
-		return cannot(err, errno, NULL, "set the send buffer", rq);
+		return cannot(err, errno, NULL, "set the send buffer of", rq);
 	grant->vnet_len = ETHER_VNET_LEN;
 	grant->tx_offloads = set_offloads(fd);
 	return set_ownership(rq, fd, err);
@@ -169,32 +166,13 @@ static int set_carrier(const struct port_request *rq, struct port_grant *grant,
 	/* A device that is down has no carrier to speak of: the kernel keeps
 	 * what we say for the time when it's up. */
 	if (ioctl(grant->fd[0], TUNSETCARRIER, &on) < 0)
-		return cannot(err, errno, "enabled", "change the carrier", rq);
+		return cannot(err, errno, "enabled", "change the carrier of",
+			      rq);
 	grant->carrier = on;
 	return 0;
 }
 
 /* ---- settings by netlink ------------------------------------------------ */
-
-static int set_mtu(struct netlink *nl, const struct port_request *rq,
-		   struct port_grant *grant, struct error *err)
-{
-	int r;
-
-	if (!rq->mtu || rq->mtu == grant->mtu)
-		return 0;
-	r = netlink_set_mtu(nl, grant->ifindex, rq->mtu);
-	if (r == -EINVAL || r == -ERANGE)
-		return error_set(err, -r, "bad-mtu", "mtu",
-				 "%s doesn't take an MTU of %u", grant->ifname,
-				 rq->mtu);
-	if (r)
-		return cannot(err, -r, "mtu", "set the MTU", rq);
-	if (grant->undo.existed && !grant->undo.mtu)
-		grant->undo.mtu = grant->mtu;
-	grant->mtu = rq->mtu;
-	return 0;
-}
 
 static int set_mac(struct netlink *nl, const struct port_request *rq,
 		   struct port_grant *grant, struct error *err)
@@ -209,7 +187,8 @@ static int set_mac(struct netlink *nl, const struct port_request *rq,
 				 "%s takes no group or zero address",
 				 grant->ifname);
 	if (r)
-		return cannot(err, -r, "mac", "set the hardware address", rq);
+		return cannot(err, -r, "mac", "set the hardware address of",
+			      rq);
 	if (grant->undo.existed)
 		grant->undo.mac = grant->mac;
 	grant->mac = rq->tap.mac;
@@ -233,7 +212,7 @@ static int set_address(struct netlink *nl, const struct port_request *rq,
 	if (r == -EEXIST)
 		return 0;
 	if (r)
-		return cannot(err, -r, "address", "set the address", rq);
+		return cannot(err, -r, "address", "set the address of", rq);
 	grant->undo.added_address = true;
 	return 0;
 }
@@ -245,7 +224,7 @@ static int set_device(struct netlink *nl, const struct port_request *rq,
 
 	r = set_mac(nl, rq, grant, err);
 	if (!r)
-		r = set_mtu(nl, rq, grant, err);
+		r = device_set_mtu(nl, rq, grant, err);
 	if (!r)
 		r = set_address(nl, rq, grant, err);
 	if (r || rq->tap.handover)
@@ -258,7 +237,7 @@ static int set_device(struct netlink *nl, const struct port_request *rq,
 	if (grant->undo.was_up)
 		return 0;
 	r = netlink_set_up(nl, grant->ifindex, true);
-	return r ? cannot(err, -r, NULL, "bring up the link", rq) : 0;
+	return r ? cannot(err, -r, NULL, "bring up", rq) : 0;
 }
 
 static int take_facts(struct netlink *nl, struct port_grant *grant,
@@ -279,6 +258,7 @@ static int take_facts(struct netlink *nl, struct port_grant *grant,
 	memcpy(grant->ifname, link.ifname, sizeof(grant->ifname));
 	grant->mtu = link.mtu;
 	grant->mac = link.mac;
+	grant->undo.mtu = link.mtu;
 	grant->undo.was_up = link.up;
 	return 0;
 }
@@ -290,19 +270,22 @@ static void restore(struct netlink *nl, const struct port_request *rq,
 {
 	const struct port_undo *undo = &grant->undo;
 	struct netlink_addr addr;
-	int r = 0;
+	int i = grant->ifindex, r;
 
-	if (undo->added_address && !netlink_addr_parse(rq->tap.address, &addr))
-		r |= netlink_addr_del(nl, grant->ifindex, &addr);
-	if (undo->mtu)
-		r |= netlink_set_mtu(nl, grant->ifindex, undo->mtu);
+	if (undo->added_address &&
+	    !netlink_addr_parse(rq->tap.address, &addr)) {
+		r = netlink_addr_del(nl, i, &addr);
+		device_put_back(grant, "its addresses",
+				r == -EADDRNOTAVAIL ? 0 : r);
+	}
+	if (undo->mtu_set)
+		device_put_back(grant, "its MTU",
+				netlink_set_mtu(nl, i, undo->mtu));
 	if (undo->mac)
-		r |= netlink_set_mac(nl, grant->ifindex, undo->mac);
+		device_put_back(grant, "its hardware address",
+				netlink_set_mac(nl, i, undo->mac));
 	if (!undo->was_up)
-		r |= netlink_set_up(nl, grant->ifindex, false);
-	if (r)
-		log_debug("port", "%s: not all could be put back",
-			  grant->ifname);
+		device_put_back(grant, "IFF_UP", netlink_set_up(nl, i, false));
 }
 
 static int tap_create(void *arg)
@@ -379,54 +362,86 @@ int tap_acquire(const struct port_request *rq, struct port_grant *grant,
 
 /*
  * The device may have been moved since: the kernel tells by the descriptor
- * where it is (Linux 5.8). Returns a namespace, or -1 for the caller's own:
- * that needs no privilege to enter, nor is there one to ask without.
+ * where it is (Linux 5.8). *ns is a namespace, or -1 for the caller's own:
+ * that needs no privilege to enter, nor is there one to ask without. Returns 0,
+ * or -errno where there is no descriptor left to ask with: the device of that
+ * name here may be another's.
  */
-static int foreign_netns(int tap)
+static int foreign_netns(int tap, int *ns)
 {
-	int ns = ioctl(tap, TUNGETDEVNETNS);
+	int fd = ioctl(tap, TUNGETDEVNETNS);
 	struct stat there, here;
 
-	if (ns < 0)
-		return -1;
-	if (fstat(ns, &there) || stat("/proc/thread-self/ns/net", &here) ||
+	*ns = -1;
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE ? -errno : 0;
+	if (fstat(fd, &there) || stat("/proc/thread-self/ns/net", &here) ||
 	    there.st_dev != here.st_dev || there.st_ino != here.st_ino)
-		return ns;
-	close(ns);
-	return -1;
+		*ns = fd;
+	else
+		close(fd);
+	return 0;
 }
 
 /* Run fn where the device is now. */
 static int where_device_is(int (*fn)(void *arg), struct tap_job *job)
 {
-	int ns = foreign_netns(job->grant->fd[0]), r;
+	int ns, r;
 
+	r = foreign_netns(job->grant->fd[0], &ns);
+	if (r)
+		return r;
 	r = netlink_in_netns(ns, fn, job);
 	if (ns >= 0)
 		close(ns);
 	return r;
 }
 
-static int adjust_mtu(void *arg)
+/* What the device is called by now, and its facts. */
+static int find_device(struct netlink *nl, struct port_grant *grant,
+		       struct netlink_link *link)
+{
+	struct ifreq ifr;
+	int r;
+
+	memset(&ifr, 0, sizeof(ifr));
+	if (ioctl(grant->fd[0], TUNGETIFF, &ifr) < 0)
+		return -errno;
+	r = netlink_link_get(nl, 0, ifr.ifr_name, link);
+	if (r)
+		return r;
+	grant->ifindex = link->ifindex;
+	memcpy(grant->ifname, link->ifname, sizeof(grant->ifname));
+	return 0;
+}
+
+static int adjust_here(void *arg)
 {
 	struct tap_job *job = arg;
+	struct port_grant *grant = job->grant, before;
 	struct netlink *nl = netlink_open();
 	struct netlink_link link;
-	struct ifreq ifr;
 	int r;
 
 	if (!nl)
 		return -errno;
-	memset(&ifr, 0, sizeof(ifr));
-	r = ioctl(job->grant->fd[0], TUNGETIFF, &ifr) < 0 ? -errno : 0;
-	if (!r)
-		r = netlink_link_get(nl, 0, ifr.ifr_name, &link);
-	if (!r) {
-		job->grant->ifindex = link.ifindex;
-		memcpy(job->grant->ifname, link.ifname, sizeof(link.ifname));
-		job->grant->mtu = link.mtu;
-		r = set_mtu(nl, job->rq, job->grant, job->err);
+	r = find_device(nl, grant, &link);
+	if (r)
+		goto out;
+	grant->mtu = link.mtu;
+	before = *grant;
+	r = device_set_mtu(nl, job->rq, grant, job->err);
+	if (r)
+		goto out;
+	r = set_carrier(job->rq, grant, job->err);
+	if (r && grant->mtu != before.mtu) {
+		int back = netlink_set_mtu(nl, grant->ifindex, before.mtu);
+
+		device_put_back(grant, "its MTU", back);
+		if (!back)
+			*grant = before;
 	}
+out:
 	netlink_close(nl);
 	return r;
 }
@@ -438,12 +453,12 @@ int tap_adjust(const struct port_request *rq, struct port_grant *grant,
 	struct tap_job job = { .rq = rq, .grant = grant, .err = &said };
 	int r;
 
-	r = set_carrier(rq, grant, err);
-	if (r || !rq->mtu)
-		return r;
-	r = where_device_is(adjust_mtu, &job);
+	/* Carrier alone can be had without privilege, by the descriptor. */
+	if (!rq->mtu && !grant->undo.mtu_set)
+		return set_carrier(rq, grant, err);
+	r = where_device_is(adjust_here, &job);
 	if (r && !said.err)
-		cannot(&said, -r, "mtu", "set the MTU", rq);
+		cannot(&said, -r, "mtu", "set the MTU of", rq);
 	if (r && err)
 		*err = said;
 	return r;
@@ -454,27 +469,26 @@ static int put_back(void *arg)
 	struct tap_job *job = arg;
 	struct netlink *nl = netlink_open();
 	struct netlink_link link;
-	struct ifreq ifr;
+	int r;
 
 	if (!nl)
 		return -errno;
-	memset(&ifr, 0, sizeof(ifr));
-	if (!ioctl(job->grant->fd[0], TUNGETIFF, &ifr) &&
-	    !netlink_link_get(nl, 0, ifr.ifr_name, &link)) {
-		job->grant->ifindex = link.ifindex;
+	r = find_device(nl, job->grant, &link);
+	if (!r)
 		restore(nl, job->rq, job->grant);
-	}
 	netlink_close(nl);
-	return 0;
+	return r == -EBADFD ? 0 : r; /* it was deleted */
 }
 
 void tap_release(const struct port_request *rq, struct port_grant *grant)
 {
 	struct tap_job job = { .rq = rq, .grant = grant };
+	int r = 0;
 
-	if (grant->nfds && grant->undo.existed &&
-	    where_device_is(put_back, &job))
-		log_warning("port", "%s: can't be put back as it was",
-			    grant->ifname);
+	if (grant->nfds && grant->undo.existed)
+		r = where_device_is(put_back, &job);
+	if (r)
+		log_warning("port", "%s: can't be put back as it was: %s",
+			    grant->ifname, strerror(-r));
 	port_grant_close(grant);
 }

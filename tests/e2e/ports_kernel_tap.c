@@ -197,6 +197,17 @@ static void carrier(void)
 	      "enabled=yes gives it carrier");
 	ok_if(link_facts("pk4").mtu == 9000 && e.grant.mtu == 9000,
 	      "adjust changes the MTU");
+	e.rq.enabled = false;
+	e.rq.mtu = PORT_MTU_MAX;
+	ok_if(e.ops->adjust(&e.rq, &e.grant, &e.err) < 0 &&
+		      link_facts("pk4").carrier && e.grant.carrier &&
+		      link_facts("pk4").mtu == 9000 && e.grant.mtu == 9000,
+	      "an MTU that's refused leaves carrier and MTU");
+	e.rq.mtu = 0;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      !link_facts("pk4").carrier &&
+		      link_facts("pk4").mtu == 1500 && e.grant.mtu == 1500,
+	      "an MTU that's taken back is what the device had before");
 	end_detach(&e);
 }
 
