@@ -1,6 +1,7 @@
 #include "ports/netdev_guard.h"
 
 #include "base/log.h"
+#include "ports/device.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,8 +17,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* "SW"; smaller than what the kernel picks for filters that don't say. */
+/* What our filter is known by: its name, or with u32 its action's cookie. */
+#define GUARD_NAME "switchd_guard"
+/* "SW" and what follows; smaller than what the kernel picks for filters that
+ * don't say. The first that nobody has is ours. */
 #define GUARD_PRIO   0x5357u
+#define GUARD_PRIOS  32u
 #define GUARD_HANDLE 1u
 /* u32's handles are hash table, bucket and node: the first node of its own
  * default table. */
@@ -45,25 +50,42 @@ static int ipv6_write(const char *path, char value)
 	return r;
 }
 
-/* Turn it off; *old is what it was, -1 where there is no IPv6. */
-static int ipv6_disable(const char *ifname, int8_t *old)
+static int ipv6_read(const char *ifname, char *value)
 {
-	char path[96], value;
+	char path[96];
 	ssize_t got;
 	int fd, r;
 
-	*old = -1;
 	r = ipv6_sysctl(ifname, path, sizeof(path));
 	if (r)
 		return r;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	got = read(fd, &value, 1);
+		return -errno;
+	got = read(fd, value, 1);
 	close(fd);
-	if (got != 1)
-		return -EIO;
-	r = value == '1' ? 0 : ipv6_write(path, '1');
+	return got == 1 ? 0 : -EIO;
+}
+
+/*
+ * Turn it off; *old is what it was, -1 where there is no IPv6. With took_over
+ * it was a predecessor who turned it off: then what a new device has, for what
+ * this one had nobody knows.
+ */
+static int ipv6_disable(const char *ifname, bool took_over, int8_t *old)
+{
+	char path[96], value;
+	int r;
+
+	*old = -1;
+	r = ipv6_read(ifname, &value);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = ipv6_sysctl(ifname, path, sizeof(path));
+	if (!r && value != '1')
+		r = ipv6_write(path, '1');
+	else if (!r && took_over)
+		r = ipv6_read("default", &value);
 	if (!r)
 		*old = value == '1';
 	return r;
@@ -99,16 +121,106 @@ static int clsact_change(struct netlink *nl, uint16_t type, uint16_t flags,
 	return netlink_talk(nl, nlh, NULL, NULL);
 }
 
+/* The filters at ingress that matter to us. */
+struct filters {
+	uint32_t prios; /* bit n: somebody has GUARD_PRIO + n */
+	bool ours;	/* ours is there, and the rest says where */
+	uint32_t info, handle;
+	char kind[8];
+};
+
+/* With its NUL or without. */
+static bool attr_is_name(const struct nlattr *attr)
+{
+	const size_t len = strlen(GUARD_NAME);
+	const char *name = attr ? mnl_attr_get_payload(attr) : NULL;
+	size_t got = attr ? mnl_attr_get_payload_len(attr) : 0;
+
+	return (got == len || (got == len + 1 && !name[len])) &&
+	       !memcmp(name, GUARD_NAME, len);
+}
+
+static const struct nlattr *attr_find(const struct nlattr *in, uint16_t type)
+{
+	const struct nlattr *attr, *found = NULL;
+
+	if (!in)
+		return NULL;
+	mnl_attr_for_each_nested(attr, in)
+	{
+		if (mnl_attr_get_type(attr) == type)
+			found = attr;
+	}
+	return found;
+}
+
+static bool filter_is_ours(const char *kind, const struct nlattr *options)
+{
+	const struct nlattr *action;
+
+	if (!strcmp(kind, "bpf"))
+		return attr_is_name(attr_find(options, TCA_BPF_NAME));
+	if (strcmp(kind, "u32") != 0)
+		return false;
+	action = attr_find(attr_find(options, TCA_U32_ACT), 1);
+	return attr_is_name(attr_find(action, TCA_ACT_COOKIE));
+}
+
+static int look_at_filter(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
+	uint32_t prio = TC_H_MAJ(tcm->tcm_info) >> 16;
+	const struct nlattr *attr, *options = NULL;
+	struct filters *all = ctx;
+	const char *kind = "";
+
+	if (nlh->nlmsg_type != RTM_NEWTFILTER)
+		return MNL_CB_OK;
+	if (prio >= GUARD_PRIO && prio < GUARD_PRIO + GUARD_PRIOS)
+		all->prios |= 1u << (prio - GUARD_PRIO);
+	mnl_attr_for_each(attr, nlh, sizeof(*tcm))
+	{
+		if (mnl_attr_get_type(attr) == TCA_KIND)
+			kind = mnl_attr_get_str(attr);
+		if (mnl_attr_get_type(attr) == TCA_OPTIONS)
+			options = attr;
+	}
+	if (tcm->tcm_handle && filter_is_ours(kind, options)) {
+		all->ours = true;
+		all->info = tcm->tcm_info;
+		all->handle = tcm->tcm_handle;
+		snprintf(all->kind, sizeof(all->kind), "%s", kind);
+	}
+	return MNL_CB_OK;
+}
+
+static int filters_find(struct netlink *nl, int ifindex, struct filters *all)
+{
+	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
+	int r;
+
+	do {
+		struct nlmsghdr *nlh =
+			tc_request(buf, RTM_GETTFILTER, NLM_F_DUMP, ifindex);
+		struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
+
+		memset(all, 0, sizeof(*all));
+		tcm->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+		r = netlink_talk(nl, nlh, look_at_filter, all);
+	} while (r == -EINTR);
+	return r;
+}
+
 static struct nlmsghdr *filter_request(char *buf, uint16_t type, uint16_t flags,
-				       int ifindex, uint32_t handle,
-				       const char *kind)
+				       int ifindex, uint32_t info,
+				       uint32_t handle, const char *kind)
 {
 	struct nlmsghdr *nlh =
 		tc_request(buf, type, NLM_F_ACK | flags, ifindex);
 	struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
 
 	tcm->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
-	tcm->tcm_info = TC_H_MAKE(GUARD_PRIO << 16, htons(ETH_P_ALL));
+	tcm->tcm_info = info;
 	tcm->tcm_handle = handle;
 	mnl_attr_put_strz(nlh, TCA_KIND, kind);
 	return nlh;
@@ -131,12 +243,12 @@ static int drop_program(void)
 	attr.insns = (uint64_t)(uintptr_t)insns;
 	attr.insn_cnt = sizeof(insns) / sizeof(insns[0]);
 	attr.license = (uint64_t)(uintptr_t) "GPL";
-	snprintf(attr.prog_name, sizeof(attr.prog_name), "switchd_guard");
+	snprintf(attr.prog_name, sizeof(attr.prog_name), GUARD_NAME);
 	fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static int filter_add_bpf(struct netlink *nl, int ifindex)
+static int filter_add_bpf(struct netlink *nl, int ifindex, uint32_t info)
 {
 	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
 	struct nlmsghdr *nlh;
@@ -147,10 +259,10 @@ static int filter_add_bpf(struct netlink *nl, int ifindex)
 	if (prog < 0)
 		return prog;
 	nlh = filter_request(buf, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
-			     ifindex, GUARD_HANDLE, "bpf");
+			     ifindex, info, GUARD_HANDLE, "bpf");
 	nest = mnl_attr_nest_start(nlh, TCA_OPTIONS);
 	mnl_attr_put_u32(nlh, TCA_BPF_FD, (uint32_t)prog);
-	mnl_attr_put_strz(nlh, TCA_BPF_NAME, "switchd_guard");
+	mnl_attr_put_strz(nlh, TCA_BPF_NAME, GUARD_NAME);
 	mnl_attr_put_u32(nlh, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
 	mnl_attr_nest_end(nlh, nest);
 	r = netlink_talk(nl, nlh, NULL, NULL);
@@ -160,7 +272,7 @@ static int filter_add_bpf(struct netlink *nl, int ifindex)
 }
 
 /* Without BPF: match anything, and the generic action "drop". */
-static int filter_add_u32(struct netlink *nl, int ifindex)
+static int filter_add_u32(struct netlink *nl, int ifindex, uint32_t info)
 {
 	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
 	struct tc_gact gact = { .action = TC_ACT_SHOT };
@@ -172,12 +284,13 @@ static int filter_add_u32(struct netlink *nl, int ifindex)
 	struct nlmsghdr *nlh;
 
 	nlh = filter_request(buf, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
-			     ifindex, GUARD_U32_HANDLE, "u32");
+			     ifindex, info, GUARD_U32_HANDLE, "u32");
 	options = mnl_attr_nest_start(nlh, TCA_OPTIONS);
 	mnl_attr_put(nlh, TCA_U32_SEL, sizeof(match), &match);
 	actions = mnl_attr_nest_start(nlh, TCA_U32_ACT);
 	action = mnl_attr_nest_start(nlh, 1);
 	mnl_attr_put_strz(nlh, TCA_ACT_KIND, "gact");
+	mnl_attr_put(nlh, TCA_ACT_COOKIE, strlen(GUARD_NAME), GUARD_NAME);
 	parms = mnl_attr_nest_start(nlh, TCA_ACT_OPTIONS);
 	mnl_attr_put(nlh, TCA_GACT_PARMS, sizeof(gact), &gact);
 	mnl_attr_nest_end(nlh, parms);
@@ -187,20 +300,20 @@ static int filter_add_u32(struct netlink *nl, int ifindex)
 	return netlink_talk(nl, nlh, NULL, NULL);
 }
 
+/* Ours only, wherever it is; it may have been removed by now. */
 static int filter_del(struct netlink *nl, int ifindex)
 {
 	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
-	struct nlmsghdr *nlh;
+	struct filters all;
 	int r;
 
-	nlh = filter_request(buf, RTM_DELTFILTER, 0, ifindex, GUARD_HANDLE,
-			     "bpf");
-	r = netlink_talk(nl, nlh, NULL, NULL);
-	if (r != -ENOENT && r != -EINVAL)
+	r = filters_find(nl, ifindex, &all);
+	if (r || !all.ours)
 		return r;
-	nlh = filter_request(buf, RTM_DELTFILTER, 0, ifindex, GUARD_U32_HANDLE,
-			     "u32");
-	return netlink_talk(nl, nlh, NULL, NULL);
+	return netlink_talk(nl,
+			    filter_request(buf, RTM_DELTFILTER, 0, ifindex,
+					   all.info, all.handle, all.kind),
+			    NULL, NULL);
 }
 
 static int count_filter(const struct nlmsghdr *nlh, void *ctx)
@@ -233,23 +346,46 @@ static bool clsact_in_use(struct netlink *nl, int ifindex)
 
 /* ---- both --------------------------------------------------------------- */
 
+static int filter_add(struct netlink *nl, int ifindex, uint32_t prios)
+{
+	uint32_t info, n = 0;
+	int r;
+
+	while (n < GUARD_PRIOS && prios & 1u << n)
+		n++;
+	if (n == GUARD_PRIOS)
+		return -EEXIST;
+	info = TC_H_MAKE((GUARD_PRIO + n) << 16, htons(ETH_P_ALL));
+	r = filter_add_bpf(nl, ifindex, info);
+	return r ? filter_add_u32(nl, ifindex, info) : 0;
+}
+
+/*
+ * Where our filter is there already, a predecessor has crashed: the clsact is
+ * then taken for his as well, to be removed if nobody else uses it.
+ */
 static int filter_install(struct netlink *nl, struct port_grant *grant)
 {
+	struct port_undo *undo = &grant->undo;
+	struct filters all;
 	int r;
 
 	r = clsact_change(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
 			  grant->ifindex);
-	if (!r)
-		grant->undo.added_clsact = true;
-	else if (r != -EEXIST)
-		return r;
-	r = filter_add_bpf(nl, grant->ifindex);
-	if (r && r != -EEXIST)
-		r = filter_add_u32(nl, grant->ifindex);
 	if (r && r != -EEXIST)
 		return r;
-	grant->undo.added_filter = true;
-	return 0;
+	undo->added_clsact = !r;
+	r = filters_find(nl, grant->ifindex, &all);
+	if (!r && all.ours)
+		undo->took_over = undo->added_clsact = true;
+	else if (!r)
+		r = filter_add(nl, grant->ifindex, all.prios);
+	undo->added_filter = !r;
+	/* Alone it's of no use, and a successor wouldn't know whose it is. */
+	if (r && undo->added_clsact &&
+	    !clsact_change(nl, RTM_DELQDISC, 0, grant->ifindex))
+		undo->added_clsact = false;
+	return r;
 }
 
 static void unguarded(struct port_grant *grant, const char *what, int error)
@@ -276,7 +412,8 @@ int netdev_guard_install(struct netlink *nl, struct port_grant *grant,
 		unguarded(grant, "the kernel can't drop at TC ingress", -r);
 	if (keep_ipv6)
 		return 0;
-	r = ipv6_disable(grant->ifname, &grant->undo.ipv6_disabled);
+	r = ipv6_disable(grant->ifname, grant->undo.took_over,
+			 &grant->undo.ipv6_disabled);
 	if (r) /* /proc/sys is read-only in many a container */
 		unguarded(grant, "can't turn IPv6 off", -r);
 	return 0;
@@ -290,14 +427,20 @@ void netdev_guard_remove(struct netlink *nl, struct port_grant *grant)
 
 	if (undo->added_filter)
 		r = filter_del(nl, grant->ifindex);
-	if (!r && undo->added_clsact && !clsact_in_use(nl, grant->ifindex))
+	device_put_back(grant, "TC ingress", r);
+	if (!r && undo->added_clsact && !clsact_in_use(nl, grant->ifindex)) {
 		r = clsact_change(nl, RTM_DELQDISC, 0, grant->ifindex);
+		/* Removed meanwhile, or a qdisc of another kind that a
+		 * predecessor has found there. */
+		if (r != -ENOENT && r != -EINVAL)
+			device_put_back(grant, "its qdisc", r);
+	}
 	if (undo->ipv6_disabled == 0 &&
-	    !ipv6_sysctl(grant->ifname, path, sizeof(path)))
-		r |= ipv6_write(path, '0');
-	if (r)
-		log_debug("port", "%s: not all could be put back",
-			  grant->ifname);
+	    !ipv6_sysctl(grant->ifname, path, sizeof(path))) {
+		r = ipv6_write(path, '0');
+		/* Renamed or gone just now. */
+		device_put_back(grant, "IPv6", r == -ENOENT ? 0 : r);
+	}
 	undo->added_filter = undo->added_clsact = false;
 	undo->ipv6_disabled = -1;
 }

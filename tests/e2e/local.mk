@@ -9,6 +9,7 @@ tests_e2e_offload_tunnel_SOURCES = tests/e2e/offload_tunnel.c \
 test_programs += tests/e2e/ports_kernel
 tests_e2e_ports_kernel_SOURCES = \
 	tests/e2e/ports_kernel.c tests/e2e/ports_kernel.h \
-	tests/e2e/ports_kernel_link.c tests/e2e/ports_kernel_netdev.c \
-	tests/e2e/ports_kernel_tap.c tests/e2e/ports_kernel_traffic.c \
+	tests/e2e/ports_kernel_guard.c tests/e2e/ports_kernel_link.c \
+	tests/e2e/ports_kernel_netdev.c tests/e2e/ports_kernel_tap.c \
+	tests/e2e/ports_kernel_traffic.c \
 	tests/unit/superframe.c tests/unit/superframe.h

@@ -257,6 +257,7 @@ int main(void)
 	test_tap();
 	test_tap_traffic();
 	test_netdev();
+	test_netdev_guard();
 	test_netdev_traffic();
 	test_link();
 	printf("1..%u\n", claims);

@@ -35,6 +35,11 @@ bool sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* What netlink says now about a device here; ifindex 0 where there's none. */
 struct netlink_link link_facts(const char *ifname);
 
+/* Of a device here: the sysctl (-1: there's none), and what TC has. */
+int disable_ipv6(const char *ifname);
+bool has_clsact(const char *ifname);
+bool has_guard(const char *ifname);
+
 /* A request with what most tests want. */
 void end_tap(struct end *e, const char *ifname);
 void end_netdev(struct end *e, const char *ifname);
@@ -76,6 +81,7 @@ void stream_across(struct end *a, struct end *b, const char *what);
 void test_tap(void);
 void test_tap_traffic(void);
 void test_netdev(void);
+void test_netdev_guard(void);
 void test_netdev_traffic(void);
 void test_link(void);
 

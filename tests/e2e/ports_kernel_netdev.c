@@ -7,33 +7,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static int disable_ipv6(const char *ifname)
-{
-	char path[96];
-	int value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6",
-		 ifname);
-	file = fopen(path, "r");
-	if (file) {
-		value = fgetc(file) - '0';
-		fclose(file);
-	}
-	return value;
-}
-
-static bool has_clsact(const char *ifname)
-{
-	return sh("tc qdisc show dev %s | grep -q clsact", ifname);
-}
-
-static bool has_guard(const char *ifname)
-{
-	return sh("tc filter show dev %s ingress | grep -q switchd_guard",
-		  ifname);
-}
-
 static void refusals(void)
 {
 	struct end e;
@@ -171,16 +144,80 @@ static void put_back(void)
 	ok_if(has_clsact("pkg2") && !has_guard("pkg2"),
 	      "then it stays for him");
 
-	/* A daemon that died has left its filter. */
-	sh("tc qdisc del dev pkg2 clsact");
-	ok_if(!end_acquire(&e), "a predecessor attaches");
-	for (unsigned int i = 0; i < e.grant.nfds; i++)
-		close(e.grant.fd[i]);
-	ok_if(end_attach(&e) && has_guard("pkg2"),
-	      "and dies: its filter is taken over");
-	end_detach(&e);
-	ok_if(!has_guard("pkg2"), "and removed in the end");
 	close(guest);
+}
+
+/* ---- adjust ------------------------------------------------------------- */
+
+static void mtu_taken_back(void)
+{
+	int guest = guest_open("pkz", 0, 0);
+	struct end e;
+
+	sh("ip link set pkz mtu 1400");
+	end_netdev(&e, "pkz");
+	if (!end_attach(&e))
+		return;
+	ok_if(link_facts("pkz").mtu == 1400 && e.grant.mtu == 1400,
+	      "without an MTU the device keeps its own");
+	sh("ip link set pkz mtu 1450");
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkz").mtu == 1450 && e.grant.mtu == 1450,
+	      "also one that it was given meanwhile");
+	e.rq.mtu = 1300;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkz").mtu == 1300,
+	      "an MTU is set");
+	e.rq.mtu = 1200;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkz").mtu == 1200,
+	      "and another");
+	e.rq.mtu = 0;
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkz").mtu == 1450 && e.grant.mtu == 1450,
+	      "taken back, the device has its own again");
+	sh("ip link set pkz mtu 1480");
+	end_detach(&e);
+	ok_if(link_facts("pkz").mtu == 1480,
+	      "release leaves an MTU alone that isn't ours");
+	close(guest);
+}
+
+/* A VXLAN can't be brought up while somebody has its UDP port. */
+static void adjust_all_or_nothing(void)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET,
+				   .sin_port = htons(4789) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct end e;
+
+	sh("ip link add pkl type vxlan id 5 local 127.0.0.1 dstport 4789");
+	end_netdev(&e, "pkl");
+	e.rq.enabled = false;
+	ok_if(!bind(fd, (struct sockaddr *)&any, sizeof(any)) && end_attach(&e),
+	      "a device that can't be brought up is attached to");
+	e.rq.enabled = true;
+	e.rq.mtu = 1400;
+	ok_if(e.ops->adjust(&e.rq, &e.grant, &e.err) == -EADDRINUSE &&
+		      !strcmp(e.err.path, "enabled"),
+	      "when it's to be, the error says so");
+	ok_if(link_facts("pkl").mtu == 1500 && e.grant.mtu == 1500 &&
+		      !link_facts("pkl").up,
+	      "its MTU is as it was");
+	close(fd);
+	ok_if(!e.ops->adjust(&e.rq, &e.grant, &e.err) &&
+		      link_facts("pkl").mtu == 1400 && e.grant.mtu == 1400 &&
+		      link_facts("pkl").up && e.grant.carrier,
+	      "when it can be, it has all of it");
+	e.rq.enabled = false;
+	e.rq.mtu = PORT_MTU_MIN - 1;
+	ok_if(e.ops->adjust(&e.rq, &e.grant, &e.err) < 0 &&
+		      !strcmp(e.err.reason, "bad-mtu") &&
+		      link_facts("pkl").up && link_facts("pkl").mtu == 1400,
+	      "refusing an MTU leaves it up");
+	end_detach(&e);
+	ok_if(link_facts("pkl").mtu == 1500, "release has the MTU before us");
+	sh("ip link del pkl");
 }
 
 static void replaced_device(void)
@@ -356,6 +393,8 @@ void test_netdev(void)
 	host_uses();
 	promiscuous();
 	put_back();
+	mtu_taken_back();
+	adjust_all_or_nothing();
 	replaced_device();
 	carrier();
 	quiet_host();
