@@ -4,11 +4,11 @@ frames.py send IFACE HEX...      sends each
 frames.py sniff IFACE SECONDS COUNT [PREFIX]
                                  prints up to COUNT frames that come in, as
                                  hex; only those that begin with PREFIX
-frames.py quiet IFACE SECONDS PREFIX
-                                 ends with 0 if none like that comes in
 frames.py hold IFACE SECONDS HEX...
                                  opens the TAP as QEMU does, with a vnet_hdr,
                                  sends the frames, prints what comes
+frames.py hold-plain ...         the same without offloads, as old guests do
+frames.py udp-checksum HEX       ends with 0 if it's that of a UDP frame
 """
 import fcntl
 import os
@@ -74,33 +74,41 @@ def sniff(iface, seconds, count, prefix=""):
     return 1
 
 
-def quiet(iface, seconds, prefix):
-    s = packet_socket(iface)
-    print("ready", flush=True)
-    deadline = time.monotonic() + float(seconds)
-    for data in frames_until(s, deadline, bytes.fromhex(prefix)):
-        print(data.hex(), flush=True)
-        return 1
-    return 0
-
-
-def hold(iface, seconds, *frames):
+def hold(iface, seconds, *frames, vnet=12):
     tap = os.open("/dev/net/tun", os.O_RDWR)
-    flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+    flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if vnet else 0)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", iface.encode(), flags))
-    fcntl.ioctl(tap, TUNSETVNETHDRSZ, struct.pack("i", 12))
+    if vnet:
+        fcntl.ioctl(tap, TUNSETVNETHDRSZ, struct.pack("i", vnet))
     print("ready", flush=True)
     deadline = time.monotonic() + float(seconds)
     sys.stdin.readline()  # the port is attached
     for frame in frames:
-        os.write(tap, bytes(12) + bytes.fromhex(frame).ljust(60, b"\0"))
+        os.write(tap, bytes(vnet) + bytes.fromhex(frame).ljust(60, b"\0"))
     print("sent", flush=True)
     while (left := deadline - time.monotonic()) > 0:
         if select.select([tap], [], [], left)[0]:
-            print(os.read(tap, 70000)[12:].hex(), flush=True)
+            print(os.read(tap, 70000)[vnet:].hex(), flush=True)
     return 0
 
 
+def hold_plain(*args):
+    return hold(*args, vnet=0)
+
+
+def udp_checksum(text):
+    """RFC 768: pseudo-header and datagram sum up to all ones."""
+    ip = bytes.fromhex(text)[14:]
+    udp = ip[(ip[0] & 15) * 4:struct.unpack("!H", ip[2:4])[0]]
+    data = ip[12:20] + struct.pack("!BBH", 0, ip[9], len(udp)) + udp
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return int(total != 0xFFFF or ip[9] != 17)
+
+
 if __name__ == "__main__":
-    sys.exit({"send": send, "sniff": sniff, "quiet": quiet, "hold": hold}
+    sys.exit({"send": send, "sniff": sniff, "hold": hold,
+              "hold-plain": hold_plain, "udp-checksum": udp_checksum}
              [sys.argv[1]](*sys.argv[2:]))

@@ -163,6 +163,7 @@ claim_equal "rotate-count files are kept" 3 \
 	"$(find "$T" -name 'rolling*' | wc -l)"
 claim_equal "none is longer than rotate-size" "" \
 	"$(find "$T" -name 'rolling*' -size +20000c)"
+# shellcheck disable=SC2016 # the inner shell's
 claim "each can be read" bash -c 'for f in "$@"; do
 	tshark -r "$f" -Y icmp 2>&1 | grep -q Echo || exit 1; done' sh \
 	"$T"/rolling*
