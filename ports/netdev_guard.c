@@ -74,7 +74,7 @@ static int ipv6_read(const char *ifname, char *value)
  */
 static int ipv6_disable(const char *ifname, bool took_over, int8_t *old)
 {
-	char path[96], value;
+	char path[96], value = 0;
 	int r;
 
 	*old = -1;

@@ -386,7 +386,7 @@ static int foreign_netns(int tap, int *ns)
 /* Run fn where the device is now. */
 static int where_device_is(int (*fn)(void *arg), struct tap_job *job)
 {
-	int ns, r;
+	int ns = -1, r;
 
 	r = foreign_netns(job->grant->fd[0], &ns);
 	if (r)
@@ -420,7 +420,7 @@ static int adjust_here(void *arg)
 	struct tap_job *job = arg;
 	struct port_grant *grant = job->grant, before;
 	struct netlink *nl = netlink_open();
-	struct netlink_link link;
+	struct netlink_link link = { .ifindex = 0 };
 	int r;
 
 	if (!nl)
