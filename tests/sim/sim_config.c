@@ -108,7 +108,9 @@ static void apply_fails_json(struct sim *s, json_t *config, const char *reason,
 	assert_int_equal(config_check(config, &err), 0);
 	assert_true(config_apply(s->sw, config, &c, &err) < 0);
 	assert_string_equal(err.reason, reason);
-	assert_memory_equal(err.path, path, strlen(path)); /* begins so */
+	if (!strcmp(path, "fdb[")) /* which one is the hash's affair */
+		err.path[4] = '\0';
+	assert_string_equal(err.path, path);
 	after = state(s, same_device);
 	if (!json_equal(before, after)) {
 		json_dumpf(before, stderr, JSON_SORT_KEYS);
