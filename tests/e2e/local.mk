@@ -1,6 +1,6 @@
 # Shell tests need no listing; programs they call: test_programs += ...
 # Not the folder: `make dist` would take the objects of a build along.
-EXTRA_DIST += $(wildcard $(srcdir)/tests/e2e/*.sh)
+EXTRA_DIST += $(wildcard $(srcdir)/tests/e2e/*.sh $(srcdir)/tests/e2e/*.py)
 test_programs += tests/e2e/offload_kernel tests/e2e/offload_tunnel
 tests_e2e_offload_kernel_SOURCES = tests/e2e/offload_kernel.c \
 	tests/unit/superframe.c tests/unit/superframe.h
