@@ -107,6 +107,7 @@ struct sw {
 	struct switch_hooks hooks;
 	struct switch_port **port; /* by index; NULL = free */
 	uint32_t *generation;	   /* by index: how often it was given out */
+	json_t *names;		   /* object: name -> index of attached ones */
 	uint32_t nports;	   /* attached ones, without the leaving */
 	uint32_t index_end;	   /* highest index in use + 1 */
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];

@@ -28,12 +28,15 @@ struct switch_port *switch_port_next(struct sw *sw, const struct switch_port *p)
 
 struct switch_port *switch_port_find(struct sw *sw, const char *name)
 {
-	struct switch_port *p = NULL;
+	const json_t *index = json_object_get(sw->names, name);
 
-	while ((p = switch_port_next(sw, p)))
-		if (!strcmp(p->config.request.name, name))
-			return p;
-	return NULL;
+	return index ? sw->port[json_integer_value(index)] : NULL;
+}
+
+static int name_add(struct sw *sw, const char *name, uint32_t index)
+{
+	return json_object_set_new(sw->names, name,
+				   json_integer((json_int_t)index));
 }
 
 struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex)
@@ -95,6 +98,7 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 	worker_remove_port(p->worker, p->port);
 	p->receiving = false;
 	p->leaving = true;
+	json_object_del(sw->names, name);
 	sw->nports--;
 	switch_dirty(sw);
 	snprintf(p->why, sizeof(p->why), "%s", reason);
@@ -108,6 +112,10 @@ bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation)
 	if (!p || p->port->generation != generation || !p->leaving ||
 	    p->retiring || worker_add_port(p->worker, p->port) < 0)
 		return false;
+	if (name_add(sw, p->config.request.name, index) < 0) {
+		worker_remove_port(p->worker, p->port);
+		return false;
+	}
 	p->leaving = false; /* the next commit lets it receive again */
 	sw->nports++;
 	switch_dirty(sw);
@@ -309,6 +317,21 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 			 p->config.request.name, strerror(-r));
 }
 
+/* The same, under its name. */
+static int port_enter(struct sw *sw, struct switch_port *p, uint32_t index,
+		      struct error *err)
+{
+	const char *name = p->config.request.name;
+	int r;
+
+	if (name_add(sw, name, index) < 0)
+		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	r = port_start(sw, p, index, err);
+	if (r < 0)
+		json_object_del(sw->names, name);
+	return r;
+}
+
 /*
  * A port keeps what its profile said when the profile was given. The switch's
  * profiles are replaced as a whole, so a reference to the one is enough.
@@ -334,7 +357,7 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	if (portconf_parse(name, params, sw->profiles, &p->config, err) < 0 ||
 	    check_conflicts(sw, &p->config.request, err) < 0 ||
 	    index_alloc(sw, &index, err) < 0 ||
-	    port_start(sw, p, index, err) < 0) {
+	    port_enter(sw, p, index, err) < 0) {
 		free(p);
 		return NULL;
 	}
