@@ -43,8 +43,8 @@ struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex)
 {
 	struct switch_port *p = NULL;
 
-	while ((p = switch_port_next(sw, p)))
-		if (ifindex && p->grant.ifindex == ifindex && !p->elsewhere)
+	while (ifindex && (p = switch_port_next(sw, p)))
+		if (p->grant.ifindex == ifindex && !p->elsewhere)
 			return p;
 	return NULL;
 }
