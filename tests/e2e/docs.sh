@@ -116,8 +116,9 @@ def check_reasons():
     found = set(re.findall(
         r'\b(?:error_set|rpc_fail)\(\s*[^;"]*?,\s*"([a-z]+(?:-[a-z]+)*)",',
         sources()))
-    # The other of two: error == EPERM ? "not-permitted" : "device-setup"
-    found |= set(re.findall(r'"not-permitted"\s*:\s*"([a-z-]+)"', sources()))
+    # Those that reach error_set() in a variable or as one of two.
+    found |= set(re.findall(
+        r'(?:"not-permitted"\s*:|\breason =)\s*"([a-z-]+)"', sources()))
     return same(items(section(PROTOCOL, "REASONS"), "Cm"), found - PRIVATE)
 
 
