@@ -62,6 +62,20 @@ int rpc_socket_path(char *path, size_t size)
 
 /* ---- Connection ---- */
 
+/* What to do about it, for the usual two. */
+static const char *connect_hint(int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ECONNREFUSED:
+		return " (is switchd running?)";
+	case EACCES:
+		return " (are you in the group of the socket? see id)";
+	default:
+		return "";
+	}
+}
+
 static int client_socket(const char *path, struct error *e)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -82,10 +96,26 @@ static int client_socket(const char *path, struct error *e)
 		err = errno;
 		close(fd);
 		return error_set(e, err, "cannot-connect", NULL,
-				 "cannot connect to %s: %s", path,
-				 strerror(err));
+				 "cannot connect to %s: %s%s", path,
+				 strerror(err), connect_hint(err));
 	}
 	return fd;
+}
+
+/*
+ * Where to look for a daemon: at the default path; for a user who has none of
+ * their own there, at the system's, whose group they may be in.
+ */
+static int client_socket_path(char *path, size_t size)
+{
+	int r = rpc_socket_path(path, size);
+
+	if (r == -ENOENT ||
+	    (r == 0 && access(path, F_OK) < 0 && !getenv("SWITCHD_SOCKET")))
+		r = snprintf(path, size, "%s", RPC_SYSTEM_SOCKET) < (int)size
+			    ? 0
+			    : -ENAMETOOLONG;
+	return r;
 }
 
 struct rpc_client *rpc_client_connect(const char *path, struct error *e)
@@ -95,7 +125,7 @@ struct rpc_client *rpc_client_connect(const char *path, struct error *e)
 	int fd, err;
 
 	if (!path) {
-		err = rpc_socket_path(def, sizeof(def));
+		err = client_socket_path(def, sizeof(def));
 		if (err) {
 			error_set(e, -err, "no-socket-path", NULL,
 				  err == -ENOENT

@@ -460,6 +460,21 @@ static void apply_fini(struct apply *a)
 	json_decref(a->before.statics);
 }
 
+/* Ports whose device has vanished and that nobody wants any more. */
+static void forget_missing(struct apply *a)
+{
+	const char *name;
+	json_t *m;
+	void *next;
+
+	json_object_foreach_safe(a->sw->missing, next, name, m)
+	{
+		if (json_is_true(json_object_get(m, "configured")) &&
+		    !json_object_get(a->wanted, name))
+			json_object_del(a->sw->missing, name);
+	}
+}
+
 int config_apply(struct sw *sw, const json_t *config,
 		 struct config_changes *changes, struct error *err)
 {
@@ -476,6 +491,8 @@ int config_apply(struct sw *sw, const json_t *config,
 			apply_undo(&a);
 		else if (changes)
 			*changes = a.changes;
+		if (r == 0)
+			forget_missing(&a);
 	}
 	apply_fini(&a);
 	return r;

@@ -121,6 +121,8 @@ json_t *config_show(struct sw *sw, const json_t *daemon)
 {
 	json_t *ports = json_array(), *mirrors = json_array(), *config;
 	struct switch_port *p = NULL;
+	const char *name;
+	json_t *m;
 
 	while ((p = switch_port_next(sw, p))) {
 		json_t *o;
@@ -129,6 +131,12 @@ json_t *config_show(struct sw *sw, const json_t *daemon)
 			continue;
 		o = json_pack("{s:s}", "name", p->config.request.name);
 		json_object_update(o, p->params);
+		json_array_append_new(ports, o);
+	}
+	json_object_foreach(sw->missing, name, m) {
+		json_t *o = json_pack("{s:s}", "name", name);
+
+		json_object_update(o, json_object_get(m, "params"));
 		json_array_append_new(ports, o);
 	}
 	for (unsigned int i = 0; i < sw->nmirrors; i++) {

@@ -107,16 +107,13 @@ static int check_share(struct daemon *d, uid_t uid, struct error *err)
 			 (unsigned int)uid, n);
 }
 
-/* A name that may be logged, of a profile that there is. */
 static int check_profile(struct daemon *d, const char *profile,
 			 struct error *err)
 {
-	if (portconf_check_name(profile, err) == 0 &&
-	    json_object_get(d->sw->profiles, profile))
+	if (json_object_get(d->sw->profiles, profile))
 		return 0;
 	return error_set(err, ENOENT, "no-such-profile", "profile",
-			 "there is no profile \"%.*s\"", PORT_NAME_MAX,
-			 profile);
+			 "there is no profile \"%s\"", profile);
 }
 
 /* A TAP whose descriptor is the guest's; only the device's name is ours. */
@@ -145,8 +142,11 @@ void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
 	json_t *port;
 	int fd;
 
-	if (check_profile(d, profile, &err) < 0 ||
+	/* The ACL comes first: it isn't for everybody to know what profiles
+	 * there are. */
+	if (portconf_check_name(profile, &err) < 0 ||
 	    helper_acl_check(d->settings.helper_acl, profile, &err) < 0 ||
+	    check_profile(d, profile, &err) < 0 ||
 	    check_share(d, uid, &err) < 0 ||
 	    tap_make(uid, &rq, &grant, &err) < 0) {
 		log_notice("helper", "uid %u refused: %s", (unsigned int)uid,

@@ -15,6 +15,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define LISTEN_FDS_KEPT 16 /* we take one */
+
 static void usage(FILE *to)
 {
 	fputs("usage: switchd [-f] [-c CONFIG] [-s SOCKET] [-w WORKERS] "
@@ -43,10 +45,16 @@ static int parse_workers(const char *text, unsigned int *workers)
 static int parse_args(int argc, char **argv, struct daemon_options *o,
 		      bool *foreground, int *status)
 {
+	static const struct option long_options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
 	int c;
 
 	*status = 2;
-	while ((c = getopt(argc, argv, "fc:s:w:l:Vh")) != -1) {
+	while ((c = getopt_long(argc, argv, "fc:s:w:l:Vh", long_options,
+				NULL)) != -1) {
 		switch (c) {
 		case 'f':
 			*foreground = true;
@@ -146,6 +154,21 @@ static void detach(int fd)
 	close(fd);
 }
 
+/*
+ * Descriptors that whoever started us forgot to close, a lock perhaps, aren't
+ * ours to hold; but those of LISTEN_FDS are.
+ */
+static void close_inherited(void)
+{
+	const char *fds = getenv("LISTEN_FDS");
+	unsigned int n = fds ? (unsigned int)strtoul(fds, NULL, 10) : 0;
+
+	if (n > LISTEN_FDS_KEPT)
+		n = LISTEN_FDS_KEPT;
+	if (close_range(STDERR_FILENO + 1 + n, ~0U, 0) < 0)
+		log_warning("daemon", "close_range: %s", strerror(errno));
+}
+
 /* A port takes up to four descriptors; the usual soft limit is 1024. */
 static void raise_descriptors(void)
 {
@@ -170,6 +193,7 @@ int main(int argc, char **argv)
 	if (parse_args(argc, argv, &o, &foreground, &status) < 0)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
+	close_inherited();
 	raise_descriptors();
 	o.config = absolute(o.config, config, sizeof(config));
 	o.socket = absolute(o.socket, sock, sizeof(sock));

@@ -182,8 +182,14 @@ void method_port_attach(struct rpc_call *call, json_t *params, void *ctx)
 void method_port_detach(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
-	struct switch_port *p = method_port(call, d, params, "name");
+	const char *name = rpc_get_string(params, "name", "");
+	struct switch_port *p;
 
+	if (json_object_del(d->sw->missing, name) == 0) {
+		rpc_reply(call, json_object()); /* its device had gone */
+		return;
+	}
+	p = method_port(call, d, params, "name");
 	if (!p)
 		return;
 	switch_detach(d->sw, p, "request");
@@ -214,6 +220,24 @@ void method_port_show(struct rpc_call *call, json_t *params, void *ctx)
 		rpc_reply(call, port_full(d->sw, p));
 }
 
+/* Ports that somebody asked for and whose device isn't there. */
+static void missing_lines(const struct sw *sw, json_t *list)
+{
+	const char *name;
+	json_t *m;
+
+	json_object_foreach(sw->missing, name, m) {
+		const json_t *p = json_object_get(m, "params");
+
+		json_array_append_new(
+			list,
+			json_pack("{s:s,s:s,s:s,s:s}", "name", name, "type",
+				  rpc_get_string(p, "type", ""), "ifname",
+				  rpc_get_string(p, "ifname", ""), "state",
+				  "missing"));
+	}
+}
+
 /* Pages go by index; `after` is the last one that was shown. */
 void method_port_list(struct rpc_call *call, json_t *params, void *ctx)
 {
@@ -236,5 +260,7 @@ void method_port_list(struct rpc_call *call, json_t *params, void *ctx)
 		json_array_append_new(list, port_line(d->sw, p));
 		snprintf(next, sizeof(next), "%u", p->port->index);
 	}
+	if (!p) /* the last page */
+		missing_lines(d->sw, list);
 	rpc_reply(call, method_page("ports", list, p ? next : ""));
 }

@@ -60,10 +60,11 @@ void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
 	struct port_counters sum = { 0 }, c;
+	bool one = json_object_get(params, "port") != NULL;
 	struct switch_port *p = NULL;
 	json_t *o;
 
-	if (json_object_get(params, "port")) {
+	if (one) {
 		p = method_port(call, d, params, "port");
 		if (!p)
 			return;
@@ -74,6 +75,7 @@ void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 					  method_tx(&sum, true)));
 		return;
 	}
+	port_counters_add(&sum, &d->sw->gone);
 	while ((p = switch_port_next(d->sw, p))) {
 		switch_port_counters(d->sw, p, &c);
 		port_counters_add(&sum, &c);

@@ -115,7 +115,7 @@ const struct rpc_method daemon_methods[] = {
 	  .handler = method_port_attach },
 	{ "port.detach", "detach a port", "name", name_of_port, "nothing",
 	  .handler = method_port_detach },
-	{ "port.set", "change a port; what isn't given stays, null takes back",
+	{ "port.set", "change a port; what isn't given stays, KEY= takes back",
 	  "name", port_set, "the port", .nulls = true,
 	  .handler = method_port_set },
 	{ "port.list", "the ports and their traffic", NULL, page,

@@ -436,6 +436,18 @@ bool portconf_same_device(const struct port_config *a,
 	}
 }
 
+const char *portconf_device_param(const json_t *params)
+{
+	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+
+	if (json_object_get(params, "type"))
+		return "type";
+	for (unsigned int i = 0; i < n; i++)
+		if (json_object_get(params, type_params[i].name))
+			return type_params[i].name;
+	return NULL;
+}
+
 bool portconf_same(const struct port_config *a, const struct port_config *b)
 {
 	return portconf_same_device(a, b) && a->request.mtu == b->request.mtu &&

@@ -59,6 +59,9 @@ int portconf_check_profile(const char *name, const json_t *params,
 bool portconf_same_device(const struct port_config *a,
 			  const struct port_config *b);
 
+/* The first parameter of these that belongs to the device, or NULL. */
+const char *portconf_device_param(const json_t *params);
+
 /* Are they the same in everything but the name? */
 bool portconf_same(const struct port_config *a, const struct port_config *b);
 

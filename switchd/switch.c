@@ -48,10 +48,11 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	sw->port = calloc(sw->shared.ports_max, sizeof(sw->port[0]));
 	sw->generation = calloc(sw->shared.ports_max, sizeof(uint32_t));
 	sw->names = json_object();
+	sw->missing = json_object();
 	sw->profiles = json_object();
 	sw->statics = json_object();
-	if (!sw->port || !sw->generation || !sw->names || !sw->profiles ||
-	    !sw->statics)
+	if (!sw->port || !sw->generation || !sw->names || !sw->missing ||
+	    !sw->profiles || !sw->statics)
 		return error_set(err, ENOMEM, "no-memory", NULL,
 				 "no memory for %u ports",
 				 sw->shared.ports_max);
@@ -125,6 +126,7 @@ void switch_free(struct sw *sw)
 	if (sw->shared.failed_fd >= 0)
 		close(sw->shared.failed_fd);
 	json_decref(sw->names);
+	json_decref(sw->missing);
 	json_decref(sw->profiles);
 	json_decref(sw->statics);
 	free(sw->generation);

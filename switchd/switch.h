@@ -108,6 +108,10 @@ struct sw {
 	struct switch_port **port; /* by index; NULL = free */
 	uint32_t *generation;	   /* by index: how often it was given out */
 	json_t *names;		   /* object: name -> index of attached ones */
+	json_t *missing; /* object: name -> what a port was given whose device
+			  * has vanished; saved, and attached with the next
+			  * configuration. {"params": .., "configured": ..} */
+	struct port_counters gone; /* of ports that have left: totals stay */
 	uint32_t nports;	   /* attached ones, without the leaving */
 	uint32_t index_end;	   /* highest index in use + 1 */
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
@@ -158,7 +162,10 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 				  json_t *params, enum switch_origin origin,
 				  uid_t uid, struct error *err);
 
-/* Detach a port; `reason` goes into the event ("request", "device-gone"). */
+/*
+ * Detach a port; `reason` goes into the event. A port that somebody asked for
+ * and whose device is just gone ("device-gone") stays in sw->missing.
+ */
 void switch_detach(struct sw *sw, struct switch_port *p, const char *reason);
 
 /*

@@ -70,7 +70,10 @@ static void port_gone(void *arg)
 	struct switch_port *p = arg;
 	struct sw *sw = p->sw;
 	uint32_t index = p->port->index;
+	struct port_counters c;
 
+	switch_port_counters(sw, p, &c);
+	port_counters_add(&sw->gone, &c);
 	if (switch_event_wanted(sw, "port.detached"))
 		switch_event(sw, "port.detached", event_detached(sw, p));
 	if (sw->hooks.gone)
@@ -89,6 +92,23 @@ static void port_gone(void *arg)
 	free(p);
 }
 
+/* What somebody asked for isn't forgotten because a device went away. */
+static void port_missing(struct sw *sw, const struct switch_port *p)
+{
+	const char *name = p->config.request.name;
+
+	if (p->origin == SWITCH_ORIGIN_TRANSIENT)
+		return;
+	log_warning("port",
+		    "%s: its device %s is gone: attached again with "
+		    "the next config.apply",
+		    name, p->grant.ifname);
+	json_object_set_new(sw->missing, name,
+			    json_pack("{s:O,s:b}", "params", p->params,
+				      "configured",
+				      p->origin == SWITCH_ORIGIN_CONFIG));
+}
+
 void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 {
 	const char *name = p->config.request.name;
@@ -102,6 +122,8 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 	sw->nports--;
 	switch_dirty(sw);
 	snprintf(p->why, sizeof(p->why), "%s", reason);
+	if (!strcmp(reason, "device-gone"))
+		port_missing(sw, p);
 	log_info("port", "%s detached: %s", name, reason);
 }
 
@@ -371,6 +393,7 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	if (index >= sw->index_end)
 		sw->index_end = index + 1;
 	sw->nports++;
+	json_object_del(sw->missing, name);
 	switch_static_install(sw, p);
 	switch_dirty(sw);
 	log_info("port", "%s attached: %s %s", name, p->config.request.type,
@@ -439,7 +462,8 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 	r = portconf_parse(p->config.request.name, params,
 			   anew ? sw->profiles : p->profiles, &c, err);
 	if (r == 0 && !portconf_same_device(&c, &p->config))
-		r = error_set(err, EBUSY, "needs-reattach", NULL,
+		r = error_set(err, EBUSY, "needs-reattach",
+			      portconf_device_param(changes),
 			      "that belongs to the device of port \"%s\": "
 			      "detach it and attach it anew",
 			      p->config.request.name);

@@ -293,10 +293,15 @@ static int command(struct cli *cli, int n, const char *const *words)
 
 int main(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
 	struct cli cli = { 0 };
 	int opt, status;
 
-	while ((opt = getopt(argc, argv, "+s:jhV")) != -1) {
+	while ((opt = getopt_long(argc, argv, "+s:jhV", options, NULL)) != -1) {
 		switch (opt) {
 		case 's':
 			cli.socket = optarg;

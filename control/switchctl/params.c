@@ -121,6 +121,11 @@ static int word_set(json_t *params, const json_t *method, const char *word,
 	if (!equals && !name)
 		return error_set(e, EINVAL, "no-name", NULL,
 				 "takes no name: what is '%s'?", word);
+	if (!equals && json_object_get(params, name))
+		return error_set(e, EINVAL, "given-twice", name,
+				 "what is '%s'? A parameter is written as "
+				 "KEY=VALUE",
+				 word);
 	if (!equals)
 		return param_set(params, method, name, word, e);
 	key = strndup(word, (size_t)(equals - word));

@@ -244,6 +244,28 @@ switchd_start -c "$T/switchd.conf"
 claim "a new daemon comes up with the same" diff \
 	<(sed '/^\[/d;/^"0/d' "$T/before" | jq -Ss '.[0]') \
 	<(ctl -j config show | jq -S "$sorted")
+
+# ---- devices that vanish -----------------------------------------------------
+
+vanished() {
+	ctl_is '.ports[] | select(.name == "up").state == "missing"' port list
+}
+ip -n "$(ns_name sw)" link add u0 type veth peer name u1
+ctl port attach up type=netdev ifname=u0 uplink=yes >&2
+ip -n "$(ns_name sw)" link del u0
+claim "a port whose device vanishes is missing" wait_until 5 vanished
+claim "the log tells" grep -q 'up: its device u0 is gone' "$T/switchd.log"
+ctl config save >&2
+claim "saving doesn't forget it" jq -e \
+	'.ports[] | select(.name == "up") | .uplink' "$T/switchd.conf"
+ip -n "$(ns_name sw)" link add u0 type veth peer name u1
+claim "it comes back with its device" ctl_is '.attached == 1' config apply
+claim_not "and isn't missing then" vanished
+ip -n "$(ns_name sw)" link del u0
+wait_until 5 vanished
+claim "it can be detached all the same" ctl port detach up
+claim_not "and is gone then" vanished
+
 claim_not "a folder that isn't there is refused" ctl config save \
 	file=/nowhere/s.conf
 claim "and says so" says 'nowhere.*cannot-save' ctl config save \

@@ -163,7 +163,7 @@ static void what_belongs_to_the_device_needs_a_new_attach(void **state)
 	struct sim *s = *state;
 
 	sim_attach(s, "a", "mode=access vlan=10");
-	sim_set_fails(s, "a", "type=tap", "needs-reattach", "");
+	sim_set_fails(s, "a", "type=tap", "needs-reattach", "type");
 	sim_set_fails(s, "a", "type=", "missing-parameter", "type");
 }
 
