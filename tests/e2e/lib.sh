@@ -27,6 +27,7 @@
 # and HELPER (programs); the default is what tests/run has built. TEST_FULL is
 # `yes` where the long form is wanted, TEST_SANITIZED where times mean nothing.
 set -euo pipefail
+export LC_ALL=C.UTF-8 # elsewhere $EPOCHREALTIME has a comma
 
 SRC=${SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 BUILD=${BUILD:-$SRC/.build/plain}
@@ -68,11 +69,22 @@ claim() {
 	if "$@" >&2; then pass "$name"; else fail "$name" "$*"; fi
 }
 
-# claim_not NAME COMMAND...: it fails
+# claim_not NAME COMMAND...: it fails, by its own decision
 claim_not() {
-	local name=$1
+	local name=$1 status=0
 	shift
-	if "$@" >&2; then fail "$name" "succeeded: $*"; else pass "$name"; fi
+	"$@" >&2 || status=$?
+	if refusal "$status"; then
+		pass "$name"
+	else
+		fail "$name" "status $status: $*"
+	fi
+}
+
+# refusal STATUS: is this how a program says no? 99 is a sanitizer's report (see
+# tests/run), 124 and up are a timeout, a program that isn't there, a signal.
+refusal() {
+	(($1 > 0 && $1 < 124 && $1 != 99))
 }
 
 # claim_equal NAME WANT GOT
@@ -249,19 +261,22 @@ guest_mac() {
 # ---- the end ---------------------------------------------------------------
 
 lib_cleanup() {
-	local status=$? pid ns
+	local status=$? ended=0 pid ns
 	trap - EXIT
 	trap '' INT TERM
 	set +e
 	if [[ $lib_finished == no ]]; then
 		fail "${0##*/} runs to its end" "exit status $status"
 	fi
+	[[ -z $SWITCHD_PID ]] || switchd_stop || ended=$?
+	# After the plan, where only what failed may be said.
+	((ended == 0)) || fail "the switch ends when asked" "status $ended"
+	# A report that went here and not to the sanitizer's own log.
+	grep -hE 'ERROR: .*Sanitizer|runtime error:|ERROR: Can.t open file' \
+		"$T"/*.log >&2 2>/dev/null
 	if ((lib_failed)) && [[ -s $T/switchd.log ]]; then
 		echo "the switch's log:" >&2
 		tail -n 30 "$T/switchd.log" >&2
-	fi
-	if [[ -n $SWITCHD_PID ]]; then
-		switchd_stop || true
 	fi
 	for pid in "${lib_pids[@]}"; do
 		lib_gone "$pid" || pid_stop "$pid" TERM 5
@@ -274,7 +289,7 @@ lib_cleanup() {
 		ip netns del "$ns"
 	done
 	rm -rf "$T"
-	if [[ $lib_finished == no ]] && ((status == 0)); then
+	if ((lib_failed && status == 0)); then
 		status=1
 	fi
 	exit "$status"
