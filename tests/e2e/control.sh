@@ -20,6 +20,12 @@ resident() { # KiB
 	awk '/^VmRSS/ {print $2}' "/proc/$SWITCHD_PID/status"
 }
 
+few_connections() {
+	local n
+	n=$(find "/proc/$SWITCHD_PID/fd" -lname 'socket:*' | wc -l) &&
+		((n < 20))
+}
+
 status_of() { # COMMAND...: prints its exit status
 	local status=0
 	"$@" >&2 || status=$?
@@ -85,8 +91,7 @@ after=$(resident)
 echo "resident: $before, then $after KiB" >&2
 claim "none of them has cost memory for long" test $((after - before)) -lt \
 	$bound
-claim "nor a connection that stays" wait_until 5 test \
-	"$(find "/proc/$SWITCHD_PID/fd" -lname 'socket:*' | wc -l)" -lt 20
+claim "nor a connection that stays" wait_until 5 few_connections
 pid_stop "$ping" INT || true
 read -r sent received < <(sed -n \
 	's/^\([0-9]*\) packets transmitted, \([0-9]*\) .*/\1 \2/p' "$T/ping")
