@@ -8,6 +8,8 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/magic.h>
+#include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
 #include <pthread.h>
@@ -15,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* A dump's messages come in blocks of up to this size (NLMSG_GOODSIZE and
@@ -498,17 +502,45 @@ int netlink_default_route(struct netlink *nl, int ifindex)
 
 /* ---- network namespaces ------------------------------------------------- */
 
+/*
+ * Open what the O_PATH descriptor `at` stands for if it's a network namespace.
+ * Not before: to open a FIFO blocks, to open a device may do anything.
+ */
+static int open_if_netns(int at)
+{
+	char path[sizeof("/proc/self/fd/") + 10];
+	struct statfs fs;
+	int fd;
+
+	if (fstatfs(at, &fs) < 0)
+		return -errno;
+	if (fs.f_type != NSFS_MAGIC)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET)
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
 int netlink_netns_open(const char *name)
 {
 	char path[300];
-	int fd, n;
+	int at, fd, n;
 
 	n = snprintf(path, sizeof(path), "%s%s",
 		     strchr(name, '/') ? "" : "/run/netns/", name);
 	if (n < 0 || n >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	at = open(path, O_PATH | O_CLOEXEC);
+	if (at < 0)
+		return -errno;
+	fd = open_if_netns(at);
+	close(at);
+	return fd;
 }
 
 struct netns_call {

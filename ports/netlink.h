@@ -127,7 +127,9 @@ int netlink_default_route(struct netlink *nl, int ifindex)
 
 /*
  * Open the namespace that `name` says: a name under /run/netns, or a path
- * where there is a '/' in it. Returns a descriptor or -errno.
+ * where there is a '/' in it. Nothing else that the path may lead to is opened,
+ * so it never blocks. Returns a descriptor or -errno; -EINVAL: there is
+ * something, but no network namespace.
  */
 int netlink_netns_open(const char *name) __attribute__((warn_unused_result));
 

@@ -342,6 +342,10 @@ int tap_acquire(const struct port_request *rq, struct port_grant *grant,
 	memset(grant, 0, sizeof(*grant));
 	if (*rq->tap.netns) {
 		ns = netlink_netns_open(rq->tap.netns);
+		if (ns == -EINVAL)
+			return error_set(err, EINVAL, "netns", "netns",
+					 "%s is no network namespace",
+					 rq->tap.netns);
 		if (ns < 0)
 			return error_set(err, -ns, "no-such-netns", "netns",
 					 "can't open network namespace %s: %s",

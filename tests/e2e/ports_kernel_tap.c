@@ -137,6 +137,16 @@ static void refusals(void)
 	strcpy(e.rq.tap.netns, "pknothere");
 	ok_if(end_refused(&e, ENOENT, "no-such-netns", "pknothere"),
 	      "a namespace that isn't there is refused");
+	end_tap(&e, "pk2");
+	strcpy(e.rq.tap.netns, "/proc/self/ns/uts");
+	ok_if(end_refused(&e, EINVAL, "netns", "no network namespace"),
+	      "a namespace of another kind is refused");
+	sh("mkfifo /run/netns/pkfifo");
+	end_tap(&e, "pk2");
+	strcpy(e.rq.tap.netns, "pkfifo");
+	ok_if(end_refused(&e, EINVAL, "netns", "no network namespace"),
+	      "a FIFO as a namespace is refused, and nobody waits for it");
+	sh("rm /run/netns/pkfifo");
 }
 
 /* In a child without privilege: is `e` acquired, or refused for that? */

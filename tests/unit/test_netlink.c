@@ -1,12 +1,18 @@
-/* What of netlink.c needs no kernel. */
+/* What of netlink.c needs no privilege. */
 #include "ports/netlink.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -64,12 +70,42 @@ static void anything_else_is_refused(void **state)
 	assert_true(netlink_addr_parse(longest, &addr) < 0);
 }
 
+static void what_is_no_network_namespace_is_not_opened(void **state)
+{
+	static const char *const others[] = { "/proc/self/ns/uts", "/dev/null",
+					      "/proc/self/comm", "/" };
+	char dir[] = "/tmp/test_netlink.XXXXXX", path[64];
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/f", dir);
+	assert_int_equal(netlink_netns_open(path), -ENOENT);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(20); /* to open it would block */
+	assert_int_equal(netlink_netns_open(path), -EINVAL);
+	alarm(0);
+	unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(netlink_netns_open(path), -EINVAL);
+	unlink(path);
+	rmdir(dir);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_int_equal(netlink_netns_open(others[i]), -EINVAL);
+	fd = netlink_netns_open("/proc/self/ns/net");
+	assert_true(fd >= 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read),
 		cmocka_unit_test(without_a_prefix_it_is_one_host),
 		cmocka_unit_test(anything_else_is_refused),
+		cmocka_unit_test(what_is_no_network_namespace_is_not_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
