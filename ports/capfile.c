@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,18 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define NULL_MAJOR 1 /* /dev/null: Linux's devices.txt */
 #define NULL_MINOR 3
+
+/* What linux/magic.h lacks: fs/configfs/mount.c, fs/fuse/control.c, and
+ * ipc/mqueue.c of Linux. */
+#define CONFIGFS_MAGIC 0x62656570
+#define FUSECTL_MAGIC  0x65735543
+#define MQUEUE_MAGIC   0x19800202
 
 const char *capfile_name(const char *path)
 {
@@ -53,12 +61,45 @@ static int refuse_type(mode_t mode, const char *path, struct error *err)
 			 "%s is neither a regular file nor a FIFO", path);
 }
 
+/*
+ * File systems whose regular files are none: most look empty and ours, and a
+ * write sets something in the kernel. (A list of the good ones would be out of
+ * date tomorrow.) `fd` may be O_PATH.
+ */
+static int check_filesystem(int fd, const char *path, struct error *err)
+{
+	static const uint32_t kernels[] = {
+		PROC_SUPER_MAGIC, SYSFS_MAGIC,	      CGROUP_SUPER_MAGIC,
+		DEBUGFS_MAGIC,	  TRACEFS_MAGIC,      CGROUP2_SUPER_MAGIC,
+		SECURITYFS_MAGIC, SELINUX_MAGIC,      SMACK_MAGIC,
+		BPF_FS_MAGIC,	  NSFS_MAGIC,	      BINFMTFS_MAGIC,
+		EFIVARFS_MAGIC,	  PSTOREFS_MAGIC,     RDTGROUP_SUPER_MAGIC,
+		HUGETLBFS_MAGIC,  DEVPTS_SUPER_MAGIC, XENFS_SUPER_MAGIC,
+		CONFIGFS_MAGIC,	  FUSECTL_MAGIC,      MQUEUE_MAGIC,
+	};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return error_set(err, errno, "bad-file", "file", "%s: %s", path,
+				 strerror(errno));
+	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
+		if ((uint32_t)fs.f_type == kernels[i])
+			return error_set(err, EINVAL, "bad-file", "file",
+					 "%s is the kernel's, not a file on a "
+					 "disk",
+					 path);
+	return 0;
+}
+
 /* Is this regular file one that a capture may replace? */
 static int check_regular(int fd, const struct stat *st, const char *path,
 			 struct error *err)
 {
 	uint8_t magic[4];
+	int rc = check_filesystem(fd, path, err);
 
+	if (rc < 0)
+		return rc;
 	if (st->st_uid != geteuid() || st->st_nlink > 1)
 		return error_set(err, EPERM, "file-exists", "file",
 				 "%s belongs to somebody else or has a second "
@@ -208,6 +249,10 @@ int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
 		return error_set(err, -*dirfd, "bad-file", "file",
 				 "directory of %s: %s", path,
 				 strerror(-*dirfd));
+	/* Of the folder already: there even a new file may do something. */
+	rc = check_filesystem(*dirfd, path, err);
+	if (rc < 0)
+		goto out;
 	*fd = create(*dirfd, name);
 	if (*fd == -EEXIST) {
 		created = false;

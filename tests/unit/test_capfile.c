@@ -123,6 +123,24 @@ static void link_and_device_and_folder_are_refused(void **state)
 	assert_refused(c, "bad-file");
 }
 
+static void file_of_the_kernel_is_refused_and_stays_as_it_was(void **state)
+{
+	static const char comm[] = "/proc/self/comm";
+	char before[32] = "", now[32] = "";
+	struct capture *c = *state;
+	FILE *f = fopen(comm, "r");
+
+	assert_non_null(f);
+	assert_non_null(fgets(before, sizeof(before), f));
+	fclose(f);
+	snprintf(c->rq.pcap.file, sizeof(c->rq.pcap.file), "%s", comm);
+	assert_refused(c, "bad-file");
+	f = fopen(comm, "r");
+	assert_non_null(fgets(now, sizeof(now), f));
+	fclose(f);
+	assert_string_equal(now, before);
+}
+
 static void second_capture_to_a_file_is_refused(void **state)
 {
 	struct capture *c = *state;
@@ -659,6 +677,7 @@ int main(void)
 		CAPTURE_TEST(file_that_is_no_capture_is_left_alone),
 		CAPTURE_TEST(file_that_rotation_would_overwrite_is_left_alone),
 		CAPTURE_TEST(link_and_device_and_folder_are_refused),
+		CAPTURE_TEST(file_of_the_kernel_is_refused_and_stays_as_it_was),
 		CAPTURE_TEST(second_capture_to_a_file_is_refused),
 		CAPTURE_TEST(rotation_that_makes_no_sense_is_refused),
 		CAPTURE_TEST(rotation_has_every_frame_exactly_once),
