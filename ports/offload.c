@@ -126,6 +126,10 @@ static bool gso_agrees(const struct frame *f, const struct headers *h)
 	if (needs_csum(f) &&
 	    (v->csum_start != h->l4 || v->csum_offset != field))
 		return false;
+	/* The fragments of a datagram can't be more than it (RFC 791 3.1). */
+	if (v->gso_type == VIRTIO_NET_HDR_GSO_UDP &&
+	    f->len - h->l3 > IP_LEN_MAX)
+		return false;
 	start = payload_start(f, h);
 	if (f->len <= start + v->gso_size)
 		return true; /* one segment */

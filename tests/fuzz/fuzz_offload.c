@@ -32,6 +32,11 @@ static void check_segment(const struct frame *f, const struct frame *o)
 		abort();
 	if (offload_wire_mtu(o) > offload_wire_mtu(f))
 		abort();
+	/* RFC 791 3.1: no fragment reaches beyond the longest datagram. */
+	if (h.ethertype == ETHERTYPE_IP &&
+	    (load_be16(o->data + h.l3 + 6) & 0x1fff) * 8 + o->len - h.l3 >
+		    65535)
+		abort();
 	if (h.ethertype == ETHERTYPE_IP &&
 	    csum_bytes(o->data + h.l3, h.l4 - h.l3) != 0xffff)
 		abort();

@@ -98,6 +98,31 @@ static void leftovers_in_the_vnet_header_are_cleared(void **st)
 	assert_int_equal(why, DROP_REASON_COUNT);
 }
 
+/* Fragment offsets have 13 bits: what they can't say isn't UFO. */
+static void ufo_frame_is_no_longer_than_a_datagram(void **st)
+{
+	struct superframe s = some;
+
+	(void)st;
+	s.udp = true;
+	for (s.tags = 0; s.tags <= 2; s.tags++) {
+		for (uint32_t more = 0; more < 2; more++) {
+			struct frame_arena a = arena_of(ARENA_SIZE);
+			enum drop_reason why = DROP_REASON_COUNT;
+			struct frame f, out[4];
+			uint32_t off = 0;
+
+			s.payload = 65535 - 20 - 8 + more;
+			f = frame_of(&s, 1480);
+			f.vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP;
+			assert_int_equal(
+				offload_segment(&f, out, 4, &a, &off, &why) > 0,
+				!more);
+			assert_int_equal(offload_check(&f, &why), !more);
+		}
+	}
+}
+
 /* One way each to contradict oneself, on a good TCPv4 super-frame. */
 static void break_frame(struct frame *f, unsigned int how)
 {
@@ -419,6 +444,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(super_frame_of_one_segment_is_a_plain_frame),
 		TEST(leftovers_in_the_vnet_header_are_cleared),
+		TEST(ufo_frame_is_no_longer_than_a_datagram),
 		TEST(contradiction_is_refused_by_check_and_by_segment),
 		TEST(checksum_field_can_not_be_what_the_switch_decides_on),
 		TEST(checksum_field_lies_in_the_head_whatever_is_put_in_front),
