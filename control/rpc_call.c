@@ -112,8 +112,14 @@ static void call_free(struct rpc_call *call)
 
 void rpc_reply_fd(struct rpc_call *call, json_t *result, int fd)
 {
-	if (!result)
-		result = json_null();
+	if (!result) {
+		if (fd >= 0)
+			close(fd);
+		rpc_fail(call, ENOMEM, "no-memory", NULL,
+			 "no memory for the answer: what was asked for may "
+			 "have been done");
+		return;
+	}
 	if (call->conn && call->id) {
 		answer(call->conn,
 		       json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id",

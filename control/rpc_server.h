@@ -144,7 +144,10 @@ bool rpc_server_wanted(const struct rpc_server *server, const char *topic);
 
 /* ---- Calls: exactly one of the three answers ends a call ---- */
 
-/* Answer with `result` (stolen; NULL is JSON null). */
+/*
+ * Answer with `result` (stolen). NULL is what json_pack() returns for want of
+ * memory: the answer is error no-memory then. JSON null is json_null().
+ */
 void rpc_reply(struct rpc_call *call, json_t *result);
 
 /*

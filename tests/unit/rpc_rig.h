@@ -170,7 +170,7 @@ static inline void rig_fini(struct rig *rig)
 	rpc_server_free(rig->server);
 	for (i = 0; i < rig->n_deferred; i++)
 		if (rig->deferred[i])
-			rpc_reply(rig->deferred[i], NULL);
+			rpc_reply(rig->deferred[i], json_null());
 	event_base_free(rig->base);
 }
 

@@ -232,7 +232,7 @@ static void unanswered_calls_are_bounded(void **state)
 			"{\"jsonrpc\":\"2.0\",\"method\":\"rig.defer\"}");
 	assert_int_equal(few.n_deferred, 3);
 	/* The answer to a notification is nothing to send, but makes room. */
-	rpc_reply(few.deferred[1], NULL);
+	rpc_reply(few.deferred[1], json_null());
 	few.deferred[1] = NULL;
 	rig_step(&few);
 	rig_step(&few);

@@ -302,6 +302,40 @@ static void deferred_reply_goes_to_its_own_call(void **state)
 	rig_hangup(&c);
 }
 
+static void result_that_could_not_be_made_is_an_error(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_client c;
+	int fd = dup(0);
+
+	rig_connect(rig, &c);
+	rig_say(rig, &c,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rig.defer\"}");
+	rig_say(rig, &c,
+		"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"rig.defer\"}");
+	assert_int_equal(rig->n_deferred, 2);
+	rpc_reply(rig->deferred[0], NULL);
+	rpc_reply_fd(rig->deferred[1], NULL, fd);
+	rig->n_deferred = 0;
+	for (int id = 1; id <= 2; id++) {
+		json_t *line = rig_hear(rig, &c), *error;
+
+		assert_int_equal(rpc_get_int(line, "id", 0), id);
+		assert_null(json_object_get(line, "result"));
+		error = json_object_get(line, "error");
+		assert_int_equal(rpc_get_int(error, "code", 0),
+				 RPC_CODE_EXHAUSTED);
+		assert_string_equal(
+			rpc_get_string(json_object_get(error, "data"), "reason",
+				       ""),
+			"no-memory");
+		json_decref(line);
+	}
+	assert_int_equal(c.passed, -1);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	rig_hangup(&c);
+}
+
 static void call_of_a_dead_connection_is_cancelled_and_answered_in_vain(
 	void **state)
 {
@@ -317,7 +351,7 @@ static void call_of_a_dead_connection_is_cancelled_and_answered_in_vain(
 	assert_int_equal(rig->n_deferred, 2);
 	rig_hangup(&c);
 	/* The first answer finds nobody; the connection goes with it. */
-	rpc_reply(rig->deferred[0], NULL);
+	rpc_reply(rig->deferred[0], json_null());
 	rig->deferred[0] = NULL;
 	while (rpc_server_conns(rig->server) && clock_ns() < deadline)
 		rig_step(rig);
@@ -421,6 +455,7 @@ int main(void)
 		CASE(guard_refuses_before_params_are_looked_at),
 		CASE(discover_lists_the_table_and_itself),
 		CASE(deferred_reply_goes_to_its_own_call),
+		CASE(result_that_could_not_be_made_is_an_error),
 		CASE(call_of_a_dead_connection_is_cancelled_and_answered_in_vain),
 		CASE(half_closed_client_gets_all_its_replies_then_the_end),
 		CASE(half_closed_client_gets_a_deferred_reply_too),
