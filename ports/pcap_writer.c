@@ -59,6 +59,7 @@ struct pcap_writer {
 	bool fresh;	 /* the file's header comes first */
 	bool has_packet; /* so the file may be rotated */
 	bool failing;
+	bool dropped;		  /* a flush has failed for the last packet */
 	uint64_t frames, packets; /* in the buffer, complete */
 	counter written, filtered, lost, npackets, bytes, files;
 };
@@ -179,6 +180,7 @@ static int writer_flush(struct pcap_writer *w)
 		return 0;
 	rc = capfile_flush(&w->file);
 	if (rc < 0) {
+		w->dropped = true;
 		writer_forget(w);
 		writer_failed(w, rc);
 		/* Last: who sees it counted finds tx refusing. */
@@ -263,6 +265,7 @@ static int writer_packet(struct pcap_writer *w, const struct pcap_record *rec,
 	uint32_t need;
 	int rc = 0;
 
+	w->dropped = false;
 	if (w->snaplen && pkt.caplen > w->snaplen)
 		pkt.caplen = w->snaplen;
 	need = PCAPNG_PACKET_MAX + pkt.caplen;
@@ -321,7 +324,10 @@ static bool writer_segments(struct pcap_writer *w,
 
 			if (!wanted(w, s, s->len))
 				continue;
-			if (writer_packet(w, rec, s, s->len) < 0) {
+			/* A rotation may succeed where its flush has not:
+			 * segments of this frame were in that. */
+			if (writer_packet(w, rec, s, s->len) < 0 ||
+			    (w->dropped && *outcome == WRITTEN)) {
 				*outcome = LOST;
 				return true;
 			}

@@ -4,6 +4,7 @@
 #include "tests/unit/capture.h"
 
 #include <netinet/in.h>
+#include <sys/resource.h>
 
 /* ---- reading a pcapng file by hand ---- */
 
@@ -540,6 +541,34 @@ static void segmented_super_frame_is_its_segments(void **state)
 	pcap_close(pc);
 }
 
+static void frame_is_lost_where_only_its_last_segment_is_written(void **state)
+{
+	static uint8_t data[L4 + 20 + 6 * 1400];
+	struct capture *c = *state;
+	struct rlimit old, small;
+	struct pcap_port_stats s;
+	struct frame f;
+
+	c->rq.pcap.segment = true;
+	c->rq.pcap.rotate_bytes = 8192; /* five segments, not six */
+	c->rq.pcap.rotate_files = 2;
+	capture_open(c);
+	getrlimit(RLIMIT_FSIZE, &old);
+	small = old;
+	small.rlim_cur = 4000; /* one, not five */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	make_super(&f, data, sizeof(data), 1400);
+	capture_sent(c, &f);
+	s = capture_settled(c, 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(s.files, 2);
+	assert_int_equal(s.lost, 1);
+	assert_int_equal(s.written, 0);
+	capture_close(c);
+	assert_int_equal(capture_count(c, 1), 0);
+	assert_int_equal(capture_count(c, 0), 1);
+}
+
 static void filter_judges_segments(void **state)
 {
 	static uint8_t data[L4 + 20 + 10 * 1400 + 7];
@@ -610,6 +639,8 @@ int main(void)
 		CAPTURE_TEST(checksum_is_right_though_snaplen_cuts),
 		CAPTURE_TEST(super_frame_is_whole_with_its_checksum),
 		CAPTURE_TEST(segmented_super_frame_is_its_segments),
+		CAPTURE_TEST(
+			frame_is_lost_where_only_its_last_segment_is_written),
 		CAPTURE_TEST(filter_judges_segments),
 		CAPTURE_TEST(super_frame_that_cant_be_cut_is_whole),
 		CAPTURE_TEST(too_long_frame_is_refused),
