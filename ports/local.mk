@@ -13,6 +13,7 @@ ports_libports_a_SOURCES = \
 	ports/netlink.c ports/netlink.h \
 	ports/offload.c ports/offload.h \
 	ports/pcap.c ports/pcap.h \
+	ports/pcap_filter.c ports/pcap_filter.h \
 	ports/pcap_writer.c ports/pcap_writer.h \
 	ports/pcapng.c ports/pcapng.h \
 	ports/port.c ports/port.h \

@@ -18,7 +18,8 @@
  * directory. The port's own fd is -1: there is nothing to poll.
  *
  * A filter (libpcap's language) sees a frame as it will be written: tagged
- * frames need "vlan and ..", and with `segment` it judges segments.
+ * frames need "vlan and ..", and with `segment` it judges segments. Names in it
+ * are looked up by open, which waits for that 2 s at most (pcap_filter.h).
  */
 #ifndef PORTS_PCAP_H
 #define PORTS_PCAP_H

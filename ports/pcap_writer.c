@@ -5,18 +5,17 @@
 #include "base/log.h"
 #include "ports/capfile.h"
 #include "ports/offload.h"
+#include "ports/pcap_filter.h"
 #include "ports/pcapng.h"
 #include "ports/ring.h"
 
 #include <errno.h>
-#include <pcap/pcap.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SNAPLEN_MAX 262144 /* libpcap's own limit; longer than any frame */
-#define INDEXES	    65536  /* of ports: uint16_t */
+#define INDEXES	    65536 /* of ports: uint16_t */
 #define ARENA_SLOTS 4
 
 /* A frame in the ring; its bytes follow. */
@@ -59,7 +58,7 @@ struct pcap_writer {
 	bool fresh;	 /* the file's header comes first */
 	bool has_packet; /* so the file may be rotated */
 	bool failing;
-	bool dropped;		  /* a flush has failed for the last packet */
+	bool dropped;		  /* a flush has failed since the last packet */
 	uint64_t frames, packets; /* in the buffer, complete */
 	counter written, filtered, lost, npackets, bytes, files;
 };
@@ -404,23 +403,12 @@ static void *writer_run(void *arg)
 static int compile_filter(struct pcap_writer *w, const char *expression,
 			  struct error *err)
 {
-	pcap_t *pc;
-	int rc = 0;
+	int rc;
 
 	if (!*expression)
 		return 0;
-	pc = pcap_open_dead(DLT_EN10MB, SNAPLEN_MAX);
-	if (!pc)
-		return error_set(err, ENOMEM, "no-memory", NULL,
-				 "no memory for a filter");
-	if (pcap_compile(pc, &w->filter, expression, 1, PCAP_NETMASK_UNKNOWN) <
-	    0)
-		rc = error_set(err, EINVAL, "bad-filter", "filter",
-			       "filter \"%s\": %s", expression,
-			       pcap_geterr(pc));
-	else
-		w->has_filter = true;
-	pcap_close(pc);
+	rc = pcap_filter_compile(expression, &w->filter, err);
+	w->has_filter = rc == 0;
 	return rc;
 }
 
@@ -543,7 +531,7 @@ struct pcap_writer *pcap_writer_new(const char *name,
 	w->classic = params->classic;
 	w->segment = params->segment;
 	w->rotate_bytes = params->rotate_bytes;
-	if (params->snaplen < SNAPLEN_MAX)
+	if (params->snaplen < PCAP_SNAPLEN_MAX)
 		w->snaplen = params->snaplen;
 	if (compile_filter(w, params->filter, err) < 0 ||
 	    alloc_tables(w, err) < 0 || start(w, params, fd, dirfd, err) < 0) {

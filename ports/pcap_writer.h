@@ -37,8 +37,8 @@
 struct pcap_writer;
 
 /*
- * Compile the filter, empty the file and begin it, start the thread. `name`
- * is the port's, for the log. Borrows fd and dirfd (capfile.h).
+ * Compile the filter (pcap_filter.h), empty the file and begin it, start the
+ * thread. `name` is the port's, for the log. Borrows fd and dirfd (capfile.h).
  *
  * Returns NULL with *err: bad-filter, no-memory or io-error; only the last
  * has changed the file.
