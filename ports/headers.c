@@ -5,13 +5,9 @@
 #include <netinet/if_ether.h>
 #include <netinet/in.h>
 
-#define IPV4_HEADER_MIN 20
-#define IPV4_FRAG_MASK	0x3fff /* more fragments, and the offset */
-#define IPV6_HEADER_LEN 40
-#define IPV6_EXT_MAX	16 /* more than any sender uses; bounds the walk */
-#define TCP_HEADER_MIN	20
-#define UDP_HEADER_LEN	8
-#define ETHER_TAGS_MAX	2
+#define IPV4_FRAG_MASK 0x3fff /* more fragments, and the offset */
+#define IPV6_EXT_MAX   16     /* more than any sender uses; bounds the walk */
+#define ETHER_TAGS_MAX 2
 
 static void parse_l4(const uint8_t *p, uint32_t n, struct headers *h)
 {

@@ -14,6 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Bytes of a header, without options and extension headers where it has any:
+ * RFC 791 3.1, RFC 8200 3, RFC 9293 3.1, RFC 768. */
+#define IPV4_HEADER_MIN 20
+#define IPV6_HEADER_LEN 40
+#define TCP_HEADER_MIN	20
+#define UDP_HEADER_LEN	8
+
 /* Offsets count from the first byte of the Ethernet header; 0 = not there. */
 struct headers {
 	uint32_t l3;	    /* behind Ethernet and tags */

@@ -8,14 +8,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#define IPV4_HEADER_MIN	 20
 #define IPV4_LEN	 2 /* offsets in the headers */
 #define IPV4_ID		 4
 #define IPV4_FRAG	 6
 #define IPV4_CSUM	 10
 #define IPV4_SRC	 12
 #define IPV4_MF		 0x2000
-#define IPV6_HEADER_LEN	 40
 #define IPV6_LEN	 4
 #define IPV6_SRC	 8
 #define TCP_SEQ		 4
@@ -24,7 +22,6 @@
 #define TCP_CWR		 0x80
 #define UDP_LEN		 4
 #define UDP_CSUM	 6
-#define UDP_HEADER_LEN	 8
 #define SCTP_CSUM	 8
 #define SCTP_HEADER_LEN	 12
 #define IP_LEN_MAX	 65535

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char *member(const json_t *object, const char *key)
+const char *doc_text(const json_t *object, const char *key)
 {
 	const char *s = json_string_value(json_object_get(object, key));
 
@@ -11,7 +11,7 @@ static const char *member(const json_t *object, const char *key)
 
 const char *doc_verb(const json_t *method, const char *object)
 {
-	const char *name = member(method, "name");
+	const char *name = doc_text(method, "name");
 	size_t len = strlen(object);
 
 	if (strncmp(name, object, len) || name[len] != '.')
@@ -21,7 +21,7 @@ const char *doc_verb(const json_t *method, const char *object)
 
 json_t *doc_object(const json_t *method)
 {
-	const char *name = member(method, "name");
+	const char *name = doc_text(method, "name");
 	const char *dot = strchr(name, '.');
 
 	return dot ? json_stringn(name, (size_t)(dot - name)) : NULL;
@@ -84,14 +84,14 @@ json_t *doc_param(const json_t *method, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(method, "params"), i, param)
-		if (!strcmp(member(param, "name"), name))
+		if (!strcmp(doc_text(param, "name"), name))
 			return param;
 	return NULL;
 }
 
 const char *doc_type(const json_t *param)
 {
-	return member(json_object_get(param, "schema"), "type");
+	return doc_text(json_object_get(param, "schema"), "type");
 }
 
 const char *doc_positional(const json_t *method)

@@ -11,6 +11,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+/* The text that `object` has under `key`; "" where it has none. */
+const char *doc_text(const json_t *object, const char *key);
+
 /* The description of OBJECT.VERB, or NULL. */
 json_t *doc_method(const json_t *doc, const char *object, const char *verb);
 

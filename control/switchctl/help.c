@@ -23,13 +23,6 @@ void help_usage(FILE *out)
 	      out);
 }
 
-static const char *member(const json_t *object, const char *key)
-{
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
-
 static void words_write(FILE *out, const json_t *words)
 {
 	json_t *word;
@@ -73,7 +66,7 @@ static void param_write(FILE *out, const json_t *param)
 
 	if (!left)
 		abort();
-	fprintf(left, "%s=", member(param, "name"));
+	fprintf(left, "%s=", doc_text(param, "name"));
 	value_write(left, param);
 	if (fclose(left))
 		abort();
@@ -82,7 +75,7 @@ static void param_write(FILE *out, const json_t *param)
 		fprintf(out, "  %s\n  %*s", text, NAME_WIDTH, "");
 	else
 		fprintf(out, "  %-*s", NAME_WIDTH, text);
-	fprintf(out, "%s%s\n", member(param, "summary"),
+	fprintf(out, "%s%s\n", doc_text(param, "summary"),
 		json_is_true(json_object_get(param, "required")) ? " (required)"
 								 : "");
 	free(text);
@@ -91,9 +84,9 @@ static void param_write(FILE *out, const json_t *param)
 static void method_write(FILE *out, const json_t *method)
 {
 	const json_t *params = json_object_get(method, "params");
-	const char *name = member(method, "name"), *dot = strchr(name, '.');
+	const char *name = doc_text(method, "name"), *dot = strchr(name, '.');
 	const char *result =
-		member(json_object_get(method, "result"), "summary");
+		doc_text(json_object_get(method, "result"), "summary");
 	json_t *param;
 	size_t i;
 
@@ -101,7 +94,7 @@ static void method_write(FILE *out, const json_t *method)
 		dot ? (int)(dot - name) : (int)strlen(name), name,
 		dot ? dot + 1 : "", doc_positional(method) ? " NAME" : "",
 		json_array_size(params) ? " [key=value ...]" : "");
-	fprintf(out, "  %s\n", member(method, "summary"));
+	fprintf(out, "  %s\n", doc_text(method, "summary"));
 	if (doc_positional(method))
 		fprintf(out, "  NAME is the parameter %s\n",
 			doc_positional(method));
@@ -129,7 +122,7 @@ static int object_write(FILE *out, const json_t *doc, const char *object)
 		used = fprintf(out, "  %s %s", object, verb);
 		fprintf(out, "%*s%s\n",
 			used < NAME_WIDTH ? NAME_WIDTH - used : 1, "",
-			member(method, "summary"));
+			doc_text(method, "summary"));
 		n++;
 	}
 	return n;
