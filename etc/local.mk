@@ -20,8 +20,8 @@ etc/switchd.service: etc/switchd.service.in Makefile
 		$(srcdir)/etc/switchd.service.in >$@.tmp && mv $@.tmp $@
 
 CLEANFILES += etc/switchd.service
-EXTRA_DIST += etc/packages.sh etc/quickstart etc/switchd.service.in \
-	etc/sysusers.conf
+EXTRA_DIST += etc/build.sh etc/packages.sh etc/quickstart \
+	etc/switchd.service.in etc/sysusers.conf
 
 # An admin's configuration stays, and goes only where it's still the sample. The
 # other file, on its way to lib/sysusers.d it gets the name that systemd wants.

@@ -28,6 +28,13 @@ packages_quickstart=(
 	iputils-ping
 )
 
+# What every test runs in: tests/sandbox, and tests/run itself.
+packages_tests=(
+	iproute2
+	procps
+	util-linux
+)
+
 packages_unit=(
 	libcmocka-dev
 )
@@ -40,7 +47,6 @@ packages_e2e=(
 	dnsmasq-base
 	ethtool
 	iperf3
-	iproute2
 	iputils-ping
 	jq
 	python3
@@ -49,7 +55,6 @@ packages_e2e=(
 	tcpdump
 	tshark
 	udhcpc
-	util-linux
 )
 
 packages_guests=(
@@ -59,7 +64,6 @@ packages_guests=(
 	busybox-static
 	cpio
 	dnsmasq-base
-	iproute2
 	jq
 	kmod
 	lz4
