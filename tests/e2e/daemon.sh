@@ -88,7 +88,7 @@ claim "with all of its ports" ports_are t0 t1
 
 ctl port attach keep type=tap ifname=keep persist=yes >&2
 claim "TERM ends it with 0" switchd_stop TERM
-claim_equal "socket, lock and the helper's are gone" "" \
+claim "socket, lock and the helper's are gone" test -z \
 	"$(cd "$T" && find . -name '*.sock*')"
 claim "a TAP goes with the switch" link_gone sw t0
 claim_equal "a persistent one stays" keep "$(link_value sw keep .ifname)"
@@ -141,7 +141,7 @@ switchd_stop
 : >"$T/switchd.log"
 switchd_start -l err -c "$T/one.conf"
 switchd_stop
-claim_equal "-l err keeps it quiet" "" "$(cat "$T/switchd.log")"
+claim_not "-l err keeps it quiet" test -s "$T/switchd.log"
 JOURNAL_STREAM=8:1 switchd_start
 claim "under systemd lines begin with their level" log_has '^<5>daemon: '
 switchd_stop

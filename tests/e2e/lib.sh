@@ -87,9 +87,10 @@ refusal() {
 	(($1 > 0 && $1 < 124 && $1 != 99))
 }
 
-# claim_equal NAME WANT GOT
+# claim_equal NAME WANT GOT: nothing is equal to nothing, since commands that have
+# failed print that
 claim_equal() {
-	if [[ $2 == "$3" ]]; then
+	if [[ -n $2 && $2 == "$3" ]]; then
 		pass "$1"
 	else
 		fail "$1" "want $2, got $3"

@@ -161,7 +161,7 @@ pings vm1 10.0.0.2 -c 100 -i 0.002 -s 1000 >&2
 close_all rolling
 claim_equal "rotate-count files are kept" 3 \
 	"$(find "$T" -name 'rolling*' | wc -l)"
-claim_equal "none is longer than rotate-size" "" \
+claim "none is longer than rotate-size" test -z \
 	"$(find "$T" -name 'rolling*' -size +20000c)"
 # shellcheck disable=SC2016 # the inner shell's
 claim "each can be read" bash -c 'for f in "$@"; do

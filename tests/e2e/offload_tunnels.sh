@@ -24,9 +24,14 @@ ns_exec k ip neigh add 10.9.0.2 lladdr 02:00:00:00:09:02 dev u0 nud permanent
 tunnel() {
 	local name=$1 inner
 	shift
-	if ! ns_exec k ip link add t0 type "$@" >&2; then
-		skip "a super-frame in $name is recognised" \
-			"this kernel has no $1"
+	if ! ns_exec k ip link add t0 type "$@" 2>"$T/error"; then
+		cat "$T/error" >&2
+		if grep -qE 'Unknown device type|not supported' "$T/error"; then
+			skip "a super-frame in $name is recognised" \
+				"this kernel has no $1"
+		else
+			fail "a device for $name is made" "$(<"$T/error")"
+		fi
 		return
 	fi
 	ns_exec k ip link set dev t0 master br0 mtu 2800 up

@@ -60,6 +60,7 @@ got() {
 			fi
 		done <"$T/in.$name"
 	done
+	seen=${seen:-nobody}
 	echo "${seen% }"
 }
 
@@ -90,24 +91,24 @@ claim_gets "an access port's frame: its VLAN, tagged on trunks" \
 	"t:000a p:000a u:-" a $all "" 9001
 claim_gets "a trunk's tagged frame is in its VLAN" "b:- p:0014" \
 	t $all 81000014 9002
-claim_gets "in one that the trunk hasn't it goes nowhere" "" \
+claim_gets "in one that the trunk hasn't it goes nowhere" nobody \
 	t $all 8100001e 9003
-claim_gets "a trunk without a native VLAN takes no untagged frame" "" \
+claim_gets "a trunk without a native VLAN takes no untagged frame" nobody \
 	t $all "" 9004
 claim "for a reason" ctl_is '.rx.drops == {"vlan-ingress": 2}' port show t
 claim_gets "the priority survives" "a:- t:600a u:-" p $all 8100600a 9005
-claim_gets "a priority tag is no VLAN" "" p $all 81006000 9006
+claim_gets "a priority tag is no VLAN" nobody p $all 81006000 9006
 claim_gets "an access port takes tags of its VLAN" "t:000a p:000a u:-" \
 	a $all 8100000a 9007
-claim_gets "and of no other" "" a $all 81000014 9008
+claim_gets "and of no other" nobody a $all 81000014 9008
 claim_gets "an isolated port reaches uplinks only" "u:-" i $all "" 9009
 claim_gets "and an uplink reaches it" "a:- t:000a p:000a i:- j:-" \
 	u $all "" 900a
-claim_gets "LLDP isn't forwarded" "" a 0180c200000e "" 88cc
+claim_gets "LLDP isn't forwarded" nobody a 0180c200000e "" 88cc
 claim "for a reason" ctl_is '.rx.drops.reserved == 1' port show a
 ctl switch set forward-reserved=lldp >&2
 claim_gets "but for labs that say so" "t:000a p:000a u:-" \
 	a 0180c200000e "" 88ce
-claim_gets "and PAUSE still isn't" "" a 0180c2000001 "" 8808
+claim_gets "and PAUSE still isn't" nobody a 0180c2000001 "" 8808
 claim "the ledgers close" ledgers_close
 finish
