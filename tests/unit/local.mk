@@ -23,8 +23,10 @@ thread_tests += tests/unit/test_fdb_race
 unit_tests += tests/unit/test_offload
 unit_tests += tests/unit/test_offload_check
 tests_unit_test_offload_SOURCES = tests/unit/test_offload.c \
+	tests/unit/offload_fixture.h \
 	tests/unit/superframe.c tests/unit/superframe.h
 tests_unit_test_offload_check_SOURCES = tests/unit/test_offload_check.c \
+	tests/unit/offload_fixture.h \
 	tests/unit/superframe.c tests/unit/superframe.h
 unit_tests += tests/unit/test_capfile
 unit_tests += tests/unit/test_dummy
