@@ -11,6 +11,7 @@ packages_build=(
 	libjansson-dev
 	libmnl-dev
 	libpcap-dev
+	libseccomp-dev
 	pkg-config
 )
 

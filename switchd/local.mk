@@ -7,6 +7,9 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/daemon.c switchd/daemon.h \
 	switchd/decide.h \
 	switchd/helper.c switchd/helper.h \
+	switchd/isolate.c switchd/isolate.h \
+	switchd/isolate_internal.h \
+	switchd/isolate_syscalls.c \
 	switchd/method_config.c \
 	switchd/method_fdb.c \
 	switchd/method_port.c \

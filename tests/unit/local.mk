@@ -41,3 +41,4 @@ thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_config_line
 unit_tests += tests/unit/test_portconf
+unit_tests += tests/unit/test_isolate
