@@ -42,3 +42,5 @@ thread_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_config_line
 unit_tests += tests/unit/test_portconf
 unit_tests += tests/unit/test_isolate
+unit_tests += tests/unit/test_isolate_works
+EXTRA_DIST += tests/unit/isolate_fixture.h

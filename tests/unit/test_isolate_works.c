@@ -1,0 +1,305 @@
+/* What the switch needs, and an isolated process still can. */
+#include "ports/pcap_filter.h"
+#include "tests/unit/isolate_fixture.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+static void *thread_main(void *arg)
+{
+	pthread_setname_np(pthread_self(), "worker7");
+	free(malloc(1000000));
+	return arg;
+}
+
+static void child_uses_threads(void)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+	struct timespec now;
+	pthread_t t[3];
+	sigset_t all;
+	void *out;
+
+	sigfillset(&all);
+	CHECK(pthread_sigmask(SIG_SETMASK, &all, NULL) == 0);
+	for (uintptr_t i = 0; i < 3; i++)
+		CHECK(pthread_create(&t[i], NULL, thread_main, (void *)i) == 0);
+	for (uintptr_t i = 0; i < 3; i++)
+		CHECK(pthread_join(t[i], &out) == 0 && out == (void *)i);
+	clock_gettime(CLOCK_REALTIME, &now);
+	pthread_mutex_lock(&lock);
+	CHECK(pthread_cond_timedwait(&cond, &lock, &now) == ETIMEDOUT);
+	pthread_mutex_unlock(&lock);
+	CHECK(sched_yield() == 0);
+	CHECK(pthread_kill(pthread_self(), 0) == 0);
+}
+
+static void threads_work(void **state)
+{
+	(void)state;
+	HOLDS(child_uses_threads);
+}
+
+static void child_shares_memory(void)
+{
+	int fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	uint32_t *a, *b, word;
+
+	CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
+	a = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	b = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(a != MAP_FAILED && b != MAP_FAILED);
+	*a = 42;
+	CHECK(*(volatile uint32_t *)b == 42);
+	CHECK(pread(fd, &word, sizeof(word), 0) == sizeof(word) && word == 42);
+	CHECK(pwrite(fd, &word, sizeof(word), 8) == sizeof(word) && b[2] == 42);
+	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	CHECK_ERRNO(ftruncate(fd, 0), EPERM);
+	(void)madvise(a, 4096, MADV_HUGEPAGE);
+	CHECK(munmap(a, 4096) == 0 && munmap(b, 4096) == 0);
+}
+
+static void memory_is_shared(void **state)
+{
+	(void)state;
+	HOLDS(child_shares_memory);
+}
+
+static void child_waits_for_events(void)
+{
+	struct itimerspec soon = { .it_value.tv_nsec = 1 };
+	struct epoll_event ev = { .events = EPOLLIN }, got[2];
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	int efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int tfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	uint64_t n = 3;
+
+	CHECK(ep >= 0 && efd >= 0 && tfd >= 0);
+	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, efd, &ev) == 0);
+	CHECK(write(efd, &n, sizeof(n)) == sizeof(n));
+	CHECK(epoll_wait(ep, got, 2, 10000) == 1);
+	CHECK(read(efd, &n, sizeof(n)) == sizeof(n) && n == 3);
+	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, tfd, &ev) == 0);
+	CHECK(timerfd_settime(tfd, 0, &soon, NULL) == 0);
+	CHECK(epoll_wait(ep, got, 2, 10000) == 1);
+}
+
+static void events_and_timers_work(void **state)
+{
+	(void)state;
+	HOLDS(child_waits_for_events);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	event_base_loopbreak(arg);
+}
+
+static void child_runs_a_loop(void)
+{
+	struct event_base *base = event_base_new();
+	struct timeval deadline = { .tv_sec = 10 };
+	struct event *term;
+
+	CHECK(base);
+	term = evsignal_new(base, SIGTERM, on_signal, base);
+	CHECK(term && event_add(term, NULL) == 0);
+	CHECK(event_base_loopexit(base, &deadline) == 0);
+	CHECK(raise(SIGTERM) == 0);
+	CHECK(event_base_dispatch(base) == 0);
+	CHECK(event_base_got_break(base));
+	event_free(term);
+	event_base_free(base);
+}
+
+static void libevents_loop_and_signals_work(void **state)
+{
+	(void)state;
+	HOLDS(child_runs_a_loop);
+}
+
+/* The monitor's end and the switch's, with a descriptor on its way. */
+static int calls[2];
+
+static void child_receives(void)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	int fd;
+
+	CHECK(recvmsg(calls[1], &msg, MSG_CMSG_CLOEXEC) == 1);
+	c = CMSG_FIRSTHDR(&msg);
+	CHECK(c && c->cmsg_type == SCM_RIGHTS);
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	CHECK(write(fd, "taken", 5) == 5);
+	CHECK(send(calls[1], "ok", 2, MSG_NOSIGNAL) == 2);
+}
+
+static void descriptors_come_and_are_written_to(void **state)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = { .buf = { 0 } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int fds[2], status;
+	char text[8];
+
+	(void)state;
+	need_root();
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, calls),
+		0);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fds[1], sizeof(int));
+	assert_int_equal(sendmsg(calls[0], &msg, 0), 1);
+	status = run(child_receives);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(fds[0], text, sizeof(text)), 5);
+	assert_int_equal(recv(calls[0], text, sizeof(text), 0), 2);
+	close(fds[0]);
+	close(fds[1]);
+	close(calls[0]);
+	close(calls[1]);
+}
+
+static void child_asks_netlink(void)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg i;
+	} ask = { .h = { .nlmsg_len = sizeof(ask),
+			 .nlmsg_type = RTM_GETLINK,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		  .i = { .ifi_index = 1 } };
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK,
+				  .nl_groups = RTMGRP_LINK };
+	struct nlmsghdr answer[1024];
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int size = 65536;
+	char name[IF_NAMESIZE];
+
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&nl, sizeof(nl)) == 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == 0);
+	nl.nl_groups = 0;
+	CHECK(sendto(fd, &ask, sizeof(ask), 0, (struct sockaddr *)&nl,
+		     sizeof(nl)) == sizeof(ask));
+	CHECK(recv(fd, answer, sizeof(answer), 0) > 0);
+	CHECK(answer[0].nlmsg_type == RTM_NEWLINK);
+	ask.h.nlmsg_type = RTM_DELLINK;
+	ask.h.nlmsg_flags |= NLM_F_ACK;
+	CHECK(send(fd, &ask, sizeof(ask), 0) == sizeof(ask));
+	CHECK(recv(fd, answer, sizeof(answer), 0) > 0);
+	CHECK(answer[0].nlmsg_type == NLMSG_ERROR);
+	CHECK(((struct nlmsgerr *)NLMSG_DATA(answer))->error == -EPERM);
+	CHECK(if_nametoindex("lo") == 1 && if_indextoname(1, name));
+}
+
+static void links_can_be_asked_for_but_not_changed(void **state)
+{
+	(void)state;
+	HOLDS(child_asks_netlink);
+}
+
+static void child_compiles(void)
+{
+	struct bpf_program program;
+	struct error err;
+
+	CHECK(pcap_filter_compile("arp or icmp", &program, &err) == 0);
+	pcap_freecode(&program);
+}
+
+static void filters_compile_on_their_thread(void **state)
+{
+	(void)state;
+	HOLDS(child_compiles);
+}
+
+static void child_reads_json(void)
+{
+	json_t *j = json_loads("{\"a\":[1,2.5,\"x\"]}", 0, NULL);
+	char *text = json_dumps(j, JSON_COMPACT);
+
+	CHECK(text && !strcmp(text, "{\"a\":[1,2.5,\"x\"]}"));
+	free(text);
+	json_decref(j);
+}
+
+static void json_works(void **state)
+{
+	(void)state;
+	HOLDS(child_reads_json);
+}
+
+/* With everything that runs then: LeakSanitizer, where there is one. */
+static void child_exits(void)
+{
+	exit(0);
+}
+
+static void process_exits_as_usual(void **state)
+{
+	(void)state;
+	HOLDS(child_exits);
+}
+
+static void child_aborts(void)
+{
+	abort();
+}
+
+static void abort_is_seen_as_such(void **state)
+{
+	int status = run(child_aborts);
+
+	(void)state;
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads_work),
+		cmocka_unit_test(memory_is_shared),
+		cmocka_unit_test(events_and_timers_work),
+		cmocka_unit_test(libevents_loop_and_signals_work),
+		cmocka_unit_test(descriptors_come_and_are_written_to),
+		cmocka_unit_test(links_can_be_asked_for_but_not_changed),
+		cmocka_unit_test(filters_compile_on_their_thread),
+		cmocka_unit_test(json_works),
+		cmocka_unit_test(process_exits_as_usual),
+		cmocka_unit_test(abort_is_seen_as_such),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
