@@ -164,8 +164,7 @@ static ssize_t read_file(const char *path, char **text)
 }
 
 /*
- * Without it filters know less names; that's no reason to do without a
- * switch.
+ * Without it filters know fewer names: no reason to do without a switch.
  */
 static void copy_file(const char *from, const char *to)
 {
@@ -413,11 +412,10 @@ int isolate(uid_t uid, gid_t gid, struct error *err)
 json_t *isolate_show(void)
 {
 	char user[16], caps[24] = "none";
-	uint64_t held, bounding;
+	uint64_t held = UINT64_MAX, bounding; /* all, where nobody answers */
 
 	snprintf(user, sizeof(user), "%u", geteuid());
-	if (capabilities(&held, &bounding) < 0)
-		held = UINT64_MAX; /* who can't be asked is no proof */
+	(void)capabilities(&held, &bounding);
 	if (held)
 		snprintf(caps, sizeof(caps), "%llx", (unsigned long long)held);
 	return json_pack("{s:s,s:s,s:b,s:b,s:s}", "user", user, "capabilities",
