@@ -48,15 +48,16 @@
  * later. Hence for the monitor:
  * - no directory, ever, not even O_PATH: `..` leads out of the empty file
  *   system. isolate() refuses where one is open
- * - a packet socket sends to any device of its network namespace when
- *   sendmsg() names one: seccomp doesn't see through pointers
+ * - seccomp doesn't see through pointers: where sendmsg() names a destination,
+ *   a packet socket sends to any device of its network namespace, and an
+ *   AF_UNIX datagram socket to an abstract address
  * - what the switch asks for is a hostile request
- * It can also read all links, addresses and routes by rtnetlink, connect
- * nowhere but answer who connects, and use processor time and memory.
+ * It can also read all links, addresses and routes by rtnetlink, answer whoever
+ * connects, and use up processor time and memory.
  *
  * What the rest of the process has to know: no file opens for writing; getgrnam
  * and getpwnam find nobody; pthread_setname_np() of another thread needs /proc
- * and fails, of oneself it works; NOTIFY_SOCKET can't be reached.
+ * and fails, of oneself it works; a NOTIFY_SOCKET can't be reached.
  *
  * Builds with the address or thread sanitizer are isolated less: LeakSanitizer
  * makes a process that traces this one and reads /proc. There the calls it

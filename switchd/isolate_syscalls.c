@@ -329,7 +329,7 @@ static int add_rules(scmp_filter_ctx ctx)
 	/* abort(), pthread_kill(): our own threads only */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				     SCMP_A0_64(SCMP_CMP_EQ, own));
+				     SCMP_A0_64(SCMP_CMP_EQ, own, 0));
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
 				     SCMP_SYS(clone3), 0);
