@@ -2,7 +2,9 @@ noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
 	base/clock.h \
 	base/counters.h \
+	base/crc32c.c base/crc32c.h \
 	base/epoch.c base/epoch.h \
 	base/error.c base/error.h \
 	base/log.c base/log.h \
-	base/mac.h
+	base/mac.h \
+	base/memfd.c base/memfd.h

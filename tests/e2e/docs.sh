@@ -106,10 +106,11 @@ def check_events():
 
 # Those that no client sees: they are of the start, of switchctl itself, or
 # can't happen.
-PRIVATE = {"bad-grant", "bad-reply", "cannot-connect", "cannot-listen",
-           "connection-lost", "given-twice", "handed-over", "no-name",
-           "no-netlink", "no-random", "no-socket-path", "no-worker",
-           "refused", "socket-in-use", "timeout"}
+PRIVATE = {"bad-grant", "bad-reply", "bad-state", "cannot-connect",
+           "cannot-listen", "connection-lost", "given-twice", "handed-over",
+           "no-name", "no-netlink", "no-random", "no-socket-path",
+           "no-worker", "refused", "socket-in-use", "state-version",
+           "timeout"}
 
 
 def check_reasons():

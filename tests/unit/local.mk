@@ -1,9 +1,11 @@
 # A line a program, in the order of the folders. Each is built from the file of
 # its name and linked with everything ($(LDADD)).
+unit_tests += tests/unit/test_crc32c
 unit_tests += tests/unit/test_epoch
 unit_tests += tests/unit/test_error
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_mac
+unit_tests += tests/unit/test_memfd
 unit_tests += tests/unit/test_fdb
 unit_tests += tests/unit/test_fdb_fairness
 unit_tests += tests/unit/test_fdb_race
@@ -40,6 +42,7 @@ thread_tests += tests/unit/test_capfile
 thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_config_line
+unit_tests += tests/unit/test_journal
 unit_tests += tests/unit/test_portconf
 unit_tests += tests/unit/test_isolate
 unit_tests += tests/unit/test_isolate_works
