@@ -40,7 +40,9 @@
 	X(QUEUE_FULL, "queue-full", "the egress queue is full")              \
 	X(LINK_DOWN, "link-down", "the device is down or gone")              \
 	X(IO_ERROR, "io-error", "the system call failed otherwise")          \
-	X(NO_MEMORY, "no-memory", "no buffer for a copy of the frame")
+	X(NO_MEMORY, "no-memory", "no buffer for a copy of the frame")       \
+	/* both */                                                           \
+	X(RESTART, "restart", "was under way when the switch process died")
 
 #define DROP_ENUM(id, name, text) DROP_##id,
 enum drop_reason { DROP_REASONS(DROP_ENUM) DROP_REASON_COUNT };

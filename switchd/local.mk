@@ -11,6 +11,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/isolate_internal.h \
 	switchd/isolate_syscalls.c \
 	switchd/journal.c switchd/journal.h \
+	switchd/ledger.c switchd/ledger.h \
 	switchd/method_config.c \
 	switchd/method_fdb.c \
 	switchd/method_port.c \

@@ -152,9 +152,7 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 				      (int)f.static_entries, "refused",
 				      (json_int_t)f.refused));
 	rx = method_rx(&n, false);
-	json_object_set_new(
-		rx, "missed",
-		json_integer((json_int_t)atomic_load(&p->port->rx_missed)));
+	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
 	json_object_set_new(o, "tx", method_tx(&n, false));
 	return o;

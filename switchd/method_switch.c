@@ -59,7 +59,7 @@ static json_t *fdb_json(const struct fdb *fdb)
 void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
-	struct port_counters sum = { 0 }, c;
+	struct port_counters sum, c;
 	bool one = json_object_get(params, "port") != NULL;
 	struct switch_port *p = NULL;
 	json_t *o;
@@ -75,7 +75,7 @@ void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 					  method_tx(&sum, true)));
 		return;
 	}
-	port_counters_add(&sum, &d->sw->gone);
+	switch_gone_counters(d->sw, &sum);
 	while ((p = switch_port_next(d->sw, p))) {
 		switch_port_counters(d->sw, p, &c);
 		port_counters_add(&sum, &c);

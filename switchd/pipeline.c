@@ -39,7 +39,7 @@ static inline uint32_t copy_make(unsigned int frame, enum decide_tag tag,
 struct pipeline {
 	struct fdb *fdb;
 	uint32_t ports_max;
-	struct port_counters *counters; /* by port index */
+	struct port_counters *counters; /* by port index; the ledger's */
 	struct egress *egress;		/* by port index */
 	uint16_t *dirty;		/* ports whose list isn't empty */
 	uint32_t ndirty;
@@ -56,7 +56,8 @@ struct pipeline {
 	struct frame_arena segment_arena;
 };
 
-struct pipeline *pipeline_new(struct fdb *fdb, uint32_t ports_max)
+struct pipeline *pipeline_new(struct fdb *fdb, uint32_t ports_max,
+			      struct port_counters *counters)
 {
 	struct pipeline *pl = calloc(1, sizeof(*pl));
 
@@ -64,13 +65,12 @@ struct pipeline *pipeline_new(struct fdb *fdb, uint32_t ports_max)
 		return NULL;
 	pl->fdb = fdb;
 	pl->ports_max = ports_max;
-	pl->counters = calloc(ports_max, sizeof(pl->counters[0]));
+	pl->counters = counters;
 	pl->egress = calloc(ports_max, sizeof(pl->egress[0]));
 	pl->dirty = calloc(ports_max, sizeof(pl->dirty[0]));
 	pl->segment_arena.size = SEGMENT_ARENA_SLOTS * FRAME_SLOT;
 	pl->segment_arena.base = malloc(pl->segment_arena.size);
-	if (!pl->counters || !pl->egress || !pl->dirty ||
-	    !pl->segment_arena.base) {
+	if (!pl->egress || !pl->dirty || !pl->segment_arena.base) {
 		pipeline_free(pl);
 		return NULL;
 	}
@@ -81,21 +81,10 @@ void pipeline_free(struct pipeline *pl)
 {
 	if (!pl)
 		return;
-	free(pl->counters);
 	free(pl->egress);
 	free(pl->dirty);
 	free(pl->segment_arena.base);
 	free(pl);
-}
-
-struct port_counters *pipeline_counters(struct pipeline *pl, uint32_t port)
-{
-	return &pl->counters[port];
-}
-
-void pipeline_counters_reset(struct pipeline *pl, uint32_t port)
-{
-	memset(&pl->counters[port], 0, sizeof(pl->counters[port]));
 }
 
 /* ---- Classify: is the frame sound, and in which VLAN is it? ---- */

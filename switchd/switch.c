@@ -45,6 +45,11 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 		return error_set(err, errno, "bad-value", "fdb-entries",
 				 "can't make an FDB of %u entries: %s",
 				 fdb.entries, strerror(errno));
+	sw->shared.ledger = ledger_new(1 + o->workers, sw->shared.ports_max);
+	if (!sw->shared.ledger)
+		return error_set(err, errno, "no-memory", NULL,
+				 "can't make the counters of %u ports: %s",
+				 sw->shared.ports_max, strerror(errno));
 	sw->port = calloc(sw->shared.ports_max, sizeof(sw->port[0]));
 	sw->generation = calloc(sw->shared.ports_max, sizeof(uint32_t));
 	sw->names = json_object();
@@ -122,6 +127,7 @@ void switch_free(struct sw *sw)
 	for (unsigned int i = 0; i < sw->nworkers; i++)
 		worker_free(sw->worker[i]);
 	snapshot_free(atomic_load(&sw->shared.snapshot));
+	ledger_free(sw->shared.ledger);
 	fdb_free(sw->shared.fdb);
 	if (sw->shared.failed_fd >= 0)
 		close(sw->shared.failed_fd);

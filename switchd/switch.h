@@ -111,9 +111,8 @@ struct sw {
 	json_t *missing; /* object: name -> what a port was given whose device
 			  * has vanished; saved, and attached with the next
 			  * configuration. {"params": .., "configured": ..} */
-	struct port_counters gone; /* of ports that have left: totals stay */
-	uint32_t nports;	   /* attached ones, without the leaving */
-	uint32_t index_end;	   /* highest index in use + 1 */
+	uint32_t nports; /* attached ones, without the leaving */
+	uint32_t index_end; /* highest index in use + 1 */
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
 	unsigned int nmirrors;
 	json_t *profiles;	      /* object: name -> parameters */
@@ -197,9 +196,21 @@ struct switch_port *switch_port_by_ifindex(struct sw *sw, int ifindex);
 struct switch_port *switch_port_next(struct sw *sw,
 				     const struct switch_port *p);
 
-/* The counters of a port summed over the workers. */
+/* The counters of a port; of all that have gone. */
 void switch_port_counters(struct sw *sw, const struct switch_port *p,
 			  struct port_counters *sum);
+void switch_gone_counters(struct sw *sw, struct port_counters *sum);
+
+/*
+ * Go on counting from the ledger that an older process has left (ledger.h): a
+ * port that has, or gets, the index that it had there counts on. Once all
+ * ports that come back are attached, switch_counters_settle() adds what's left
+ * to the counters of those that have gone; until then an index must go to its
+ * old owner only. Returns what ledger_adopt() does.
+ */
+int switch_counters_adopt(struct sw *sw, int fd, struct error *err)
+	__attribute__((warn_unused_result));
+void switch_counters_settle(struct sw *sw);
 
 /* Detach ports whose device has failed (worker_shared.failed_fd is ready). */
 void switch_ports_failed(struct sw *sw);

@@ -70,10 +70,7 @@ static void port_gone(void *arg)
 	struct switch_port *p = arg;
 	struct sw *sw = p->sw;
 	uint32_t index = p->port->index;
-	struct port_counters c;
 
-	switch_port_counters(sw, p, &c);
-	port_counters_add(&sw->gone, &c);
 	if (switch_event_wanted(sw, "port.detached"))
 		switch_event(sw, "port.detached", event_detached(sw, p));
 	if (sw->hooks.gone)
@@ -82,8 +79,7 @@ static void port_gone(void *arg)
 	port_ops_find(p->config.request.type)
 		->release(&p->config.request, &p->grant);
 	fdb_flush(sw->shared.fdb, (int)index, FDB_ANY, true);
-	for (unsigned int i = 0; i < sw->nworkers; i++)
-		pipeline_counters_reset(worker_pipeline(sw->worker[i]), index);
+	ledger_retire(sw->shared.ledger, index);
 	sw->port[index] = NULL;
 	while (sw->index_end && !sw->port[sw->index_end - 1])
 		sw->index_end--;
@@ -527,10 +523,24 @@ void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
 void switch_port_counters(struct sw *sw, const struct switch_port *p,
 			  struct port_counters *sum)
 {
-	memset(sum, 0, sizeof(*sum));
-	for (unsigned int w = 0; w < sw->nworkers; w++) {
-		struct pipeline *pl = worker_pipeline(sw->worker[w]);
+	ledger_sum(sw->shared.ledger, p->port->index, sum);
+}
 
-		port_counters_add(sum, pipeline_counters(pl, p->port->index));
-	}
+void switch_gone_counters(struct sw *sw, struct port_counters *sum)
+{
+	ledger_sum(sw->shared.ledger, sw->shared.ports_max, sum);
+}
+
+int switch_counters_adopt(struct sw *sw, int fd, struct error *err)
+{
+	return ledger_adopt(sw->shared.ledger, fd, err);
+}
+
+void switch_counters_settle(struct sw *sw)
+{
+	uint32_t end = ledger_adopted_end(sw->shared.ledger);
+
+	for (uint32_t i = 0; i < end; i++)
+		if (!sw->port[i])
+			ledger_retire(sw->shared.ledger, i);
 }

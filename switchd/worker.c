@@ -26,6 +26,7 @@ struct worker {
 	struct worker_shared *shared;
 	struct epoch_reader *reader;
 	struct pipeline *pipeline;
+	struct port_counters *counters; /* by port index: its slot */
 	struct worker_stats stats;
 	unsigned int index;
 	int epoll_fd, stop_fd;
@@ -34,11 +35,6 @@ struct worker {
 	struct frame_arena arena;
 	struct frame frame[FRAME_BATCH_MAX];
 };
-
-struct pipeline *worker_pipeline(struct worker *w)
-{
-	return w->pipeline;
-}
 
 const struct worker_stats *worker_stats(const struct worker *w)
 {
@@ -57,7 +53,8 @@ struct worker *worker_new(struct worker_shared *shared, unsigned int index)
 	w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->reader = epoch_add_reader(&shared->epoch);
-	w->pipeline = pipeline_new(shared->fdb, shared->ports_max);
+	w->counters = ledger_slot(shared->ledger, 1 + index);
+	w->pipeline = pipeline_new(shared->fdb, shared->ports_max, w->counters);
 	w->arena.size = WORKER_ARENA;
 	w->arena.base = mmap(NULL, WORKER_ARENA, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -120,6 +117,16 @@ static void port_failed(struct worker *w, const struct port *p)
 		log_warning("worker", "eventfd: %s", strerror(errno));
 }
 
+/* What the port counts itself begins with it; the ledger's outlives it. */
+static void note_missed(struct worker *w, const struct port *p)
+{
+	counter *c = &w->counters[p->index].rx_missed;
+	uint64_t n = atomic_load_explicit(&p->rx_missed, memory_order_relaxed);
+
+	if (__builtin_expect(n != counter_get(c), 0))
+		atomic_store_explicit(c, n, memory_order_relaxed);
+}
+
 unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 			 uint32_t now_s)
 {
@@ -134,6 +141,7 @@ unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 		return 0;
 	w->arena.used = 0;
 	n = p->ops->rx(p, w->frame, FRAME_BATCH_MAX, &w->arena);
+	note_missed(w, p);
 	if (__builtin_expect(
 		    atomic_load_explicit(&p->failed, memory_order_relaxed), 0))
 		port_failed(w, p);

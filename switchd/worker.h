@@ -24,6 +24,7 @@ struct worker_shared {
 	struct epoch epoch;
 	struct snapshot *_Atomic snapshot; /* never NULL once workers run */
 	struct fdb *fdb;
+	struct ledger *ledger; /* with a slot 1 + index for each */
 	uint32_t ports_max;
 	int failed_fd; /* eventfd: a port's device failed (port->failed) */
 };
@@ -65,7 +66,6 @@ void worker_remove_port(struct worker *w, const struct port *p);
 unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 			 uint32_t now_s);
 
-struct pipeline *worker_pipeline(struct worker *w);
 const struct worker_stats *worker_stats(const struct worker *w);
 
 #endif

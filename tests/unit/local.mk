@@ -43,6 +43,7 @@ thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_config_line
 unit_tests += tests/unit/test_journal
+unit_tests += tests/unit/test_ledger
 unit_tests += tests/unit/test_portconf
 unit_tests += tests/unit/test_isolate
 unit_tests += tests/unit/test_isolate_works
