@@ -324,7 +324,7 @@ static int walk(const char *data, uint64_t size, json_t *newest,
 {
 	uint64_t at = sizeof(struct journal_header);
 	struct journal_record h;
-	uint32_t crc;
+	uint32_t crc = 0;
 	int r = check_header(data, size, &crc, err);
 
 	while (r == 0 && size - at >= sizeof(h)) {

@@ -26,6 +26,9 @@ tests_sim_sim_change_SOURCES = tests/sim/sim_change.c $(SIM)
 sim_tests += tests/sim/sim_config
 tests_sim_sim_config_SOURCES = tests/sim/sim_config.c $(SIM)
 
+sim_tests += tests/sim/sim_restart
+tests_sim_sim_restart_SOURCES = tests/sim/sim_restart.c $(SIM)
+
 sim_tests += tests/sim/sim_threads
 tests_sim_sim_threads_SOURCES = tests/sim/sim_threads.c $(SIM)
 thread_tests += tests/sim/sim_threads

@@ -526,6 +526,25 @@ void sim_expect_drops_at(struct sim *s, const char *port, const char *reason,
 	l->expected[r] = is;
 }
 
+void sim_adopt(struct sim *s, const struct sim *old)
+{
+	struct switch_port *p = NULL;
+	struct error err = { 0 };
+
+	if (switch_counters_adopt(s->sw, ledger_fd(old->sw->shared.ledger),
+				  &err) < 0)
+		fail_at(__FILE__, __LINE__, "adopt: %s", err.message);
+	switch_counters_settle(s->sw);
+	while ((p = switch_port_next(s->sw, p))) {
+		struct sim_ledger *l = &s->ledger[p->port->index];
+		struct port_counters c;
+
+		switch_port_counters(s->sw, p, &c);
+		*l = old->ledger[p->port->index];
+		l->sent = counter_get(&c.rx_frames);
+	}
+}
+
 const char *sim_where(struct sim *s, uint16_t vid, uint64_t mac)
 {
 	uint32_t at = fdb_lookup(s->sw->shared.fdb, fdb_key(vid, mac));

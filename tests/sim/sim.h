@@ -187,6 +187,13 @@ uint64_t sim_drops(struct sim *s, const char *port, const char *reason);
 
 struct port_counters sim_counters(struct sim *s, const char *port);
 
+/*
+ * After a restart: go on counting from `old`, which isn't used any more. The
+ * ports that come back are attached already, and have the indexes that they
+ * had there. Drops that the test knew of it knows of still.
+ */
+void sim_adopt(struct sim *s, const struct sim *old);
+
 /* Where the FDB says that an address is: the port's name, "" for nowhere. */
 const char *sim_where(struct sim *s, uint16_t vid, uint64_t mac);
 
