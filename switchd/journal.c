@@ -244,15 +244,17 @@ int journal_put(struct journal *j, const char *key, const json_t *value)
 
 static int bad(struct error *err, const char *what, uint64_t at)
 {
-	return error_set(err, EINVAL, "bad-state", NULL,
-			 "the journal can't be used: %s at byte %llu", what,
-			 (unsigned long long)at);
+	error_set(err, EINVAL, "bad-state", NULL,
+		  "the journal can't be used: %s at byte %llu", what,
+		  (unsigned long long)at);
+	return -EINVAL;
 }
 
 static int no_memory(struct error *err)
 {
-	return error_set(err, ENOMEM, "no-memory", NULL,
-			 "no memory to read the journal");
+	error_set(err, ENOMEM, "no-memory", NULL,
+		  "no memory to read the journal");
+	return -ENOMEM;
 }
 
 /* All of the file, copied: who wrote it may still do so. *data: to be freed;

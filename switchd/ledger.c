@@ -213,14 +213,22 @@ struct old {
 	struct ledger_header h;
 	char name[LEDGER_NAMES_MAX][LEDGER_NAME_MAX];
 	uint32_t ours[LEDGER_NAMES_MAX]; /* which of our counters; UNKNOWN */
-	uint64_t *chunk;		 /* [LEDGER_CHUNK][h.counters] */
-	struct port_counters *sum;	 /* [ports + 1] of the new one */
+	uint64_t *chunk;	   /* [LEDGER_CHUNK][h.counters], at most */
+	struct port_counters *sum; /* [ports + 1] of the new one */
 };
 
 static int bad(struct error *err, const char *what)
 {
-	return error_set(err, EINVAL, "bad-state", NULL,
-			 "the old counters can't be used: %s", what);
+	error_set(err, EINVAL, "bad-state", NULL,
+		  "the old counters can't be used: %s", what);
+	return -EINVAL;
+}
+
+static int no_memory(struct error *err)
+{
+	error_set(err, ENOMEM, "no-memory", NULL,
+		  "no memory to read the old counters");
+	return -ENOMEM;
 }
 
 static int read_exactly(const struct old *old, void *to, size_t len,
@@ -257,6 +265,14 @@ static int read_names(struct old *old, struct error *err)
 	return 0;
 }
 
+static int bad_version(uint32_t version, struct error *err)
+{
+	error_set(err, EINVAL, "state-version", NULL,
+		  "the old counters are of version %u, not %u", version,
+		  LEDGER_VERSION);
+	return -EINVAL;
+}
+
 static int read_header(struct old *old, uint64_t size, struct error *err)
 {
 	struct ledger_header *h = &old->h;
@@ -267,9 +283,7 @@ static int read_header(struct old *old, uint64_t size, struct error *err)
 	if (memcmp(h->magic, magic, sizeof(magic)) != 0)
 		return bad(err, "they aren't such");
 	if (h->version != LEDGER_VERSION)
-		return error_set(err, EINVAL, "state-version", NULL,
-				 "the old counters are of version %u, not %u",
-				 h->version, LEDGER_VERSION);
+		return bad_version(h->version, err);
 	if (!h->counters || h->counters > LEDGER_NAMES_MAX || !h->slots ||
 	    h->slots > LEDGER_SLOTS_MAX || !h->ports ||
 	    h->ports > LEDGER_PORTS_MAX)
@@ -364,13 +378,21 @@ static int read_all(const struct ledger *l, const struct old *old,
 	return r;
 }
 
+static bool is_zero(const struct port_counters *c)
+{
+	const counter *word = (const counter *)c;
+
+	for (size_t k = 0; k < PORT_COUNTERS; k++)
+		if (counter_get(&word[k]))
+			return false;
+	return true;
+}
+
 /* Only where there is something: the rest uses no memory. */
 static void take_over(struct ledger *l, const struct port_counters *sum)
 {
-	static const struct port_counters zero;
-
 	for (uint32_t i = 0; i <= l->ports; i++) {
-		if (!memcmp(&sum[i], &zero, sizeof(zero)))
+		if (is_zero(&sum[i]))
 			continue;
 		port_counters_add(ledger_slot(l, 0) + i, &sum[i]);
 		if (i < l->ports && i >= l->adopted_end)
@@ -385,19 +407,16 @@ int ledger_adopt(struct ledger *l, int fd, struct error *err)
 	int r;
 
 	if (!old)
-		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+		return no_memory(err);
 	old->fd = fd;
 	r = memfd_check(fd, LEDGER_SIZE_MAX, &size, err);
 	if (r == 0)
 		r = read_header(old, size, err);
 	if (r < 0)
 		goto out;
-	old->chunk = calloc(LEDGER_CHUNK, old->h.counters * sizeof(uint64_t));
+	old->chunk = calloc(LEDGER_CHUNK * LEDGER_NAMES_MAX, sizeof(uint64_t));
 	old->sum = calloc((size_t)l->ports + 1, sizeof(old->sum[0]));
-	r = old->chunk && old->sum
-		    ? read_all(l, old, err)
-		    : error_set(err, ENOMEM, "no-memory", NULL,
-				"no memory to read the old counters");
+	r = old->chunk && old->sum ? read_all(l, old, err) : no_memory(err);
 	if (r == 0)
 		take_over(l, old->sum);
 out:
