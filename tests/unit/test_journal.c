@@ -14,9 +14,12 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define HEADER_SIZE 16
@@ -321,6 +324,56 @@ static void torn_record_is_ignored_wherever_it_ends(void **state)
 	journal_free(j);
 }
 
+/* Long values in a row, until it is full or killed. */
+static void write_on(struct journal *j)
+{
+	char *text = malloc(JOURNAL_VALUE_MAX);
+	json_t *value;
+
+	memset(text, 'v', JOURNAL_VALUE_MAX);
+	value = json_stringn(text, JOURNAL_VALUE_MAX - 2);
+	while (journal_put(j, "a", value) == 0)
+		;
+	for (;;)
+		pause();
+}
+
+static void writer_killed_at_any_time_leaves_a_sound_journal(void **state)
+{
+	unsigned int torn = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 30; i++) {
+		uint64_t until = clock_ns() + 10 * CLOCK_NS_PER_S;
+		struct journal *j = journal_new();
+		uint64_t size;
+		json_t *all;
+		pid_t pid;
+
+		put(j, "before", "1");
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			write_on(j);
+		/* Seen in the middle of a record, mostly: that's the moment. */
+		while (size_of(journal_fd(j)) < (i + 1) * 300007ull &&
+		       clock_ns() < until)
+			sched_yield();
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		size = size_of(journal_fd(j));
+		assert_true(size >= (i + 1) * 300007ull);
+		assert_int_equal(journal_read(journal_fd(j), &all, NULL), 0);
+		assert_non_null(json_object_get(all, "before"));
+		torn += (size - HEADER_SIZE - RECORD_SIZE - 7) %
+				(RECORD_SIZE + 1 + JOURNAL_VALUE_MAX) !=
+			0;
+		json_decref(all);
+		journal_free(j);
+	}
+	print_message("%u of 30 records were cut short\n", torn);
+}
+
 static void torn_header_is_refused(void **state)
 {
 	struct journal *j = small();
@@ -529,6 +582,8 @@ int main(void)
 		cmocka_unit_test(more_than_can_be_read_is_refused),
 		cmocka_unit_test(journal_that_is_full_says_so_and_can_be_read),
 		cmocka_unit_test(torn_record_is_ignored_wherever_it_ends),
+		cmocka_unit_test(
+			writer_killed_at_any_time_leaves_a_sound_journal),
 		cmocka_unit_test(torn_header_is_refused),
 		cmocka_unit_test(every_flipped_bit_and_changed_byte_is_found),
 		cmocka_unit_test(journal_of_another_version_is_refused_as_that),
