@@ -5,300 +5,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#define OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
-#define NULL_MAJOR 1 /* /dev/null: Linux's devices.txt */
-#define NULL_MINOR 3
+_Static_assert(PCAPNG_BLOCK_MAX <= CAPFILE_BUFFER, "capfile_resume reads so");
 
-/* What linux/magic.h lacks: fs/configfs/mount.c, fs/fuse/control.c, and
- * ipc/mqueue.c of Linux. */
-#define CONFIGFS_MAGIC 0x62656570
-#define FUSECTL_MAGIC  0x65735543
-#define MQUEUE_MAGIC   0x19800202
-
-const char *capfile_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : "";
-
-	if (path[0] != '/' || !*name || !strcmp(name, ".") ||
-	    !strcmp(name, ".."))
-		return NULL;
-	return name;
-}
-
-static int open_directory(const char *path, const char *name)
-{
-	char dir[PATH_MAX];
-	size_t len = (size_t)(name - path);
-	int fd;
-
-	if (len >= sizeof(dir))
-		return -ENAMETOOLONG;
-	memcpy(dir, path, len);
-	dir[len] = '\0';
-	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int refuse_type(mode_t mode, const char *path, struct error *err)
-{
-	if (S_ISLNK(mode))
-		return error_set(err, ELOOP, "bad-file", "file",
-				 "%s is a symbolic link: name the file itself",
-				 path);
-	return error_set(err, EINVAL, "bad-file", "file",
-			 "%s is neither a regular file nor a FIFO", path);
-}
-
-/*
- * File systems whose regular files are none: most look empty and ours, and a
- * write sets something in the kernel. (A list of the good ones would be out of
- * date tomorrow.) `fd` may be O_PATH.
- */
-static int check_filesystem(int fd, const char *path, struct error *err)
-{
-	static const uint32_t kernels[] = {
-		PROC_SUPER_MAGIC, SYSFS_MAGIC,	      CGROUP_SUPER_MAGIC,
-		DEBUGFS_MAGIC,	  TRACEFS_MAGIC,      CGROUP2_SUPER_MAGIC,
-		SECURITYFS_MAGIC, SELINUX_MAGIC,      SMACK_MAGIC,
-		BPF_FS_MAGIC,	  NSFS_MAGIC,	      BINFMTFS_MAGIC,
-		EFIVARFS_MAGIC,	  PSTOREFS_MAGIC,     RDTGROUP_SUPER_MAGIC,
-		HUGETLBFS_MAGIC,  DEVPTS_SUPER_MAGIC, XENFS_SUPER_MAGIC,
-		CONFIGFS_MAGIC,	  FUSECTL_MAGIC,      MQUEUE_MAGIC,
-	};
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) < 0)
-		return error_set(err, errno, "bad-file", "file", "%s: %s", path,
-				 strerror(errno));
-	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
-		if ((uint32_t)fs.f_type == kernels[i])
-			return error_set(err, EINVAL, "bad-file", "file",
-					 "%s is the kernel's, not a file on a "
-					 "disk",
-					 path);
-	return 0;
-}
-
-/* Is this regular file one that a capture may replace? */
-static int check_regular(int fd, const struct stat *st, const char *path,
-			 struct error *err)
-{
-	uint8_t magic[4];
-	int rc = check_filesystem(fd, path, err);
-
-	if (rc < 0)
-		return rc;
-	if (st->st_uid != geteuid() || st->st_nlink > 1)
-		return error_set(err, EPERM, "file-exists", "file",
-				 "%s belongs to somebody else or has a second "
-				 "link: remove it first",
-				 path);
-	if (st->st_size &&
-	    (pread(fd, magic, sizeof(magic), 0) != sizeof(magic) ||
-	     !pcapng_is_magic(magic)))
-		return error_set(err, EEXIST, "file-exists", "file",
-				 "%s exists and is no capture: remove it first",
-				 path);
-	return 0;
-}
-
-/* A FIFO or /dev/null, for writing only. */
-static int open_stream(int dirfd, const char *name, const char *path,
-		       struct error *err)
-{
-	int fd = openat(dirfd, name, OPEN_FLAGS | O_WRONLY);
-
-	if (fd >= 0)
-		return fd;
-	if (errno == ENXIO)
-		return error_set(err, ENXIO, "no-reader", "file",
-				 "nobody reads the FIFO %s: start the reader "
-				 "first",
-				 path);
-	return error_set(err, errno, "bad-file", "file", "%s: %s", path,
-			 strerror(errno));
-}
-
-static bool is_null(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) &&
-	       st->st_rdev == makedev(NULL_MAJOR, NULL_MINOR);
-}
-
-/* Look at what is there before opening it: opening alone can do harm. */
-static int open_existing(int dirfd, const char *name, const char *path,
-			 struct error *err)
-{
-	struct stat before, st;
-	int fd, rc = 0;
-
-	if (fstatat(dirfd, name, &before, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set(err, errno, "bad-file", "file", "%s: %s", path,
-				 strerror(errno));
-	if (S_ISFIFO(before.st_mode) || is_null(&before))
-		fd = open_stream(dirfd, name, path, err);
-	else if (!S_ISREG(before.st_mode))
-		return refuse_type(before.st_mode, path, err);
-	else if ((fd = openat(dirfd, name, OPEN_FLAGS | O_RDWR)) < 0)
-		return error_set(err, errno, "bad-file", "file", "%s: %s", path,
-				 strerror(errno));
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 || st.st_ino != before.st_ino ||
-	    st.st_dev != before.st_dev)
-		rc = error_set(err, EAGAIN, "bad-file", "file",
-			       "%s has changed while it was opened", path);
-	else if (S_ISREG(st.st_mode))
-		rc = check_regular(fd, &st, path, err);
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	return fd;
-}
-
-static int create(int dirfd, const char *name)
-{
-	int fd = openat(dirfd, name, OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL,
-			0600);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static void rotated_name(char *to, size_t size, const char *name, uint32_t i)
-{
-	if (i)
-		snprintf(to, size, "%s.%u", name, i);
-	else
-		snprintf(to, size, "%s", name);
-}
-
-/* Rotation will overwrite FILE.1 and so on: are they captures of ours? */
-static int check_rotated(int dirfd, const char *name, uint32_t files,
-			 struct error *err)
-{
-	char old[NAME_MAX + 16];
-
-	for (uint32_t i = 1; i < files; i++) {
-		struct stat st;
-		int fd, rc;
-
-		rotated_name(old, sizeof(old), name, i);
-		if (fstatat(dirfd, old, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-			if (errno == ENOENT)
-				continue;
-			return error_set(err, errno, "bad-file", "file",
-					 "%s: %s", old, strerror(errno));
-		}
-		if (!S_ISREG(st.st_mode))
-			return refuse_type(st.st_mode, old, err);
-		fd = openat(dirfd, old, OPEN_FLAGS | O_RDONLY);
-		if (fd < 0)
-			return error_set(err, errno, "bad-file", "file",
-					 "%s: %s", old, strerror(errno));
-		rc = check_regular(fd, &st, old, err);
-		close(fd);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-/* What only a regular file has: a lock, and others to rotate into. */
-static int check_opened(int fd, int dirfd, const char *path, uint32_t files,
-			struct error *err)
+int capfile_init(struct capfile *cf, const struct capfile_source *from,
+		 int stopfd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
-		return error_set(err, errno, "bad-file", "file", "%s: %s", path,
-				 strerror(errno));
-	if (!S_ISREG(st.st_mode) && files)
-		return error_set(err, EINVAL, "bad-rotate", "rotate",
-				 "%s is no regular file: it can't be rotated",
-				 path);
-	if (!S_ISREG(st.st_mode))
-		return 0;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(err, EBUSY, "file-busy", "file",
-				 "another capture is writing to %s", path);
-	return check_rotated(dirfd, capfile_name(path), files, err);
-}
-
-int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
-		 struct error *err)
-{
-	const char *name = capfile_name(path);
-	bool created = true;
-	int rc;
-
-	*dirfd = open_directory(path, name);
-	if (*dirfd < 0)
-		return error_set(err, -*dirfd, "bad-file", "file",
-				 "directory of %s: %s", path,
-				 strerror(-*dirfd));
-	/* Of the folder already: there even a new file may do something. */
-	rc = check_filesystem(*dirfd, path, err);
-	if (rc < 0)
-		goto out;
-	*fd = create(*dirfd, name);
-	if (*fd == -EEXIST) {
-		created = false;
-		*fd = open_existing(*dirfd, name, path, err);
-	} else if (*fd < 0) {
-		error_set(err, -*fd, "bad-file", "file", "%s: %s", path,
-			  strerror(-*fd));
-	}
-	rc = *fd < 0 ? *fd : 0;
-	if (rc < 0)
-		goto out;
-	rc = check_opened(*fd, *dirfd, path, files, err);
-	if (rc < 0) {
-		if (created)
-			unlinkat(*dirfd, name, 0);
-		close(*fd);
-	}
-out:
-	if (rc < 0)
-		close(*dirfd);
-	return rc;
-}
-
-void capfile_remove_empty(int fd, int dirfd, const char *name)
-{
-	struct stat st, now;
-
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-	    (st.st_mode & 07777) == 0600 &&
-	    fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    now.st_ino == st.st_ino && now.st_dev == st.st_dev)
-		unlinkat(dirfd, name, 0);
-}
-
-int capfile_init(struct capfile *cf, int fd, int dirfd, int stopfd,
-		 const char *name, uint32_t files)
-{
-	struct stat st;
-
-	*cf = (struct capfile){ .fd = fd, .dirfd = dirfd, .stopfd = stopfd };
-	snprintf(cf->name, sizeof(cf->name), "%s", name);
-	cf->files = files;
-	if (fstat(fd, &st) < 0)
+	*cf = (struct capfile){ .from = *from, .stopfd = stopfd };
+	if (fstat(from->fd, &st) < 0)
 		return -errno;
 	cf->stream = !S_ISREG(st.st_mode);
-	if (!cf->stream && ftruncate(fd, 0) < 0)
+	if (!cf->stream && !from->resumed && ftruncate(from->fd, 0) < 0)
 		return -errno;
 	cf->buf = malloc(CAPFILE_BUFFER);
 	return cf->buf ? 0 : -ENOMEM;
@@ -312,7 +36,7 @@ void capfile_fini(struct capfile *cf)
 /* Wait until the stream takes more. Returns 0, or -ETIMEDOUT. */
 static int wait_writable(struct capfile *cf)
 {
-	struct pollfd pfd[2] = { { .fd = cf->fd, .events = POLLOUT },
+	struct pollfd pfd[2] = { { .fd = cf->from.fd, .events = POLLOUT },
 				 { .fd = cf->stopfd, .events = POLLIN } };
 	uint64_t now = clock_ns();
 
@@ -336,9 +60,9 @@ static int write_all(struct capfile *cf)
 		int rc = 0;
 
 		if (cf->stream)
-			n = write(cf->fd, cf->buf + done, cf->used - done);
+			n = write(cf->from.fd, cf->buf + done, cf->used - done);
 		else
-			n = pwrite(cf->fd, cf->buf + done, cf->used - done,
+			n = pwrite(cf->from.fd, cf->buf + done, cf->used - done,
 				   (off_t)(cf->bytes + done));
 		if (n >= 0)
 			done += (uint32_t)n;
@@ -361,54 +85,92 @@ int capfile_flush(struct capfile *cf)
 	else if (cf->stream)
 		cf->bytes = 0;
 	else
-		(void)!ftruncate(cf->fd, (off_t)cf->bytes);
+		(void)!ftruncate(cf->from.fd, (off_t)cf->bytes);
 	cf->used = 0;
 	return rc;
 }
 
-/* FILE.n-2 becomes FILE.n-1, .., FILE becomes FILE.1. */
-static int shift(const struct capfile *cf)
+/* The file's bytes from `at` on, as many as there are and the buffer takes. */
+static ssize_t read_buffer(struct capfile *cf, uint64_t at)
 {
-	char from[NAME_MAX + 16], to[NAME_MAX + 16];
+	size_t done = 0;
+	ssize_t n = 1;
 
-	if (cf->files <= 1)
-		return unlinkat(cf->dirfd, cf->name, 0) < 0 && errno != ENOENT
-			       ? -errno
-			       : 0;
-	for (uint32_t i = cf->files - 1; i > 0; i--) {
-		rotated_name(from, sizeof(from), cf->name, i - 1);
-		rotated_name(to, sizeof(to), cf->name, i);
-		if (renameat(cf->dirfd, from, cf->dirfd, to) < 0 &&
-		    errno != ENOENT)
+	while (n != 0 && done < CAPFILE_BUFFER) {
+		n = pread(cf->from.fd, cf->buf + done, CAPFILE_BUFFER - done,
+			  (off_t)(at + done));
+		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n > 0)
+			done += (size_t)n;
 	}
+	return (ssize_t)done;
+}
+
+/* Has the port been closing for long? */
+static bool out_of_time(struct capfile *cf)
+{
+	struct pollfd pfd = { .fd = cf->stopfd, .events = POLLIN };
+	uint64_t now = clock_ns();
+
+	if (!cf->deadline && poll(&pfd, 1, 0) > 0)
+		cf->deadline = now + CAPFILE_CLOSE_NS;
+	return cf->deadline && now >= cf->deadline;
+}
+
+int capfile_resume(struct capfile *cf, bool classic, bool *packets,
+		   uint64_t *cut)
+{
+	struct pcapng_walk walk = { .classic = classic };
+	uint64_t end = 0;
+	struct stat st;
+	uint32_t n;
+
+	*packets = false;
+	*cut = 0;
+	if (cf->stream)
+		return 0;
+	do {
+		ssize_t got;
+
+		if (out_of_time(cf))
+			return -ETIMEDOUT;
+		got = read_buffer(cf, end);
+		if (got < 0)
+			return (int)got;
+		n = pcapng_walk_on(&walk, cf->buf, (uint32_t)got);
+		end += n;
+	} while (n);
+	if (fstat(cf->from.fd, &st) < 0 ||
+	    ((uint64_t)st.st_size > end &&
+	     ftruncate(cf->from.fd, (off_t)end) < 0))
+		return -errno;
+	*packets = walk.packets;
+	*cut = (uint64_t)st.st_size - end;
+	cf->bytes = end;
 	return 0;
 }
 
 int capfile_rotate(struct capfile *cf)
 {
-	int rc, fd;
+	int fd, rc;
 
-	if (!cf->moved) {
-		rc = shift(cf);
-		if (rc < 0)
-			return rc;
-		cf->moved = true;
-	}
-	fd = create(cf->dirfd, cf->name);
-	if (fd < 0)
-		return fd;
-	rc = 0;
+	/* Until it works: FILE may have been shifted, and what we have may be
+	 * FILE.1 already. */
+	cf->due = true;
+	if (!cf->from.renew)
+		return -EOPNOTSUPP;
+	rc = cf->from.renew(cf->from.ctx, &fd);
+	if (rc < 0)
+		return rc;
 	/* Under the same number, so that the grant doesn't keep the old file
 	 * (and its disk space) open. */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || dup3(fd, cf->fd, O_CLOEXEC) < 0)
+	if (dup3(fd, cf->from.fd, O_CLOEXEC) < 0)
 		rc = -errno;
 	close(fd);
-	if (rc < 0) {
-		unlinkat(cf->dirfd, cf->name, 0);
+	if (rc < 0)
 		return rc;
-	}
-	cf->moved = false;
+	cf->due = false;
 	cf->bytes = 0;
 	return 0;
 }

@@ -18,14 +18,27 @@
  *   watchdog is armed by it)
  * - a symbolic link as the last part of the path is not followed
  *
+ * capfile_renew() shifts FILE to FILE.1, FILE.1 to FILE.2 and so on and makes a
+ * new FILE, by way of a descriptor of the directory.
+ *
  * Run half: capfile_flush() writes the buffer as a whole or not at all, so
- * that a file never ends within a packet; capfile_rotate() shifts FILE to
- * FILE.1, FILE.1 to FILE.2 and so on and begins a new FILE, by way of a
- * descriptor of the directory.
+ * that a file never ends within a packet; capfile_rotate() asks for a new file,
+ * of whoever has that directory, and goes on in it.
+ *
+ * A process that is killed in the middle of a write leaves a file that does end
+ * within a packet. capfile_resume() is for the next one: it reads the file
+ * from its start, block by block, and cuts off what is behind the last whole
+ * one; no reader would get further. Writes go to positions that the process
+ * counts itself, so the file's offset, which processes share, means nothing.
+ * Of a stream nothing can be taken back: there a torn record stays.
+ *
+ * The lock belongs to the open file, not to a process: it's there until the
+ * last descriptor is closed, in whichever process that is.
  *
  * Ownership: descriptors are the caller's. A rotation puts the new file under
  * the old file's number, so who keeps that number keeps the newest file.
- * Threads: open on the main thread; the rest on one writer thread.
+ * Threads: capfile_init on the main thread, what is below it on one writer
+ * thread. Privileged half: on the main thread, but capfile_renew on any.
  */
 #ifndef PORTS_CAPFILE_H
 #define PORTS_CAPFILE_H
@@ -41,13 +54,21 @@
 #define CAPFILE_FILES_MAX  1000		 /* files: renames a rotation */
 #define CAPFILE_CLOSE_NS   2000000000ull /* a stalled reader's last chance */
 
+/* Where a capture goes. */
+struct capfile_source {
+	int fd;
+	bool resumed; /* an earlier process has written to it, or still does */
+	/* A new file, which is the caller's to close. On the writer thread;
+	 * returns 0 or -errno. NULL: there is no rotation. */
+	int (*renew)(void *ctx, int *fd);
+	void *ctx;
+};
+
 struct capfile {
-	int fd, dirfd;
-	int stopfd;  /* readable: the port is being closed */
-	bool stream; /* not a regular file: no seeking, no rotation */
-	bool moved;  /* FILE has been shifted, but no new one made yet */
-	char name[NAME_MAX + 1];
-	uint32_t files;	   /* kept by rotation, FILE included */
+	struct capfile_source from;
+	int stopfd;	   /* readable: the port is being closed */
+	bool stream;	   /* not a regular file: no seeking, no rotation */
+	bool due;	   /* a rotation has failed: again, before a write */
 	uint64_t bytes;	   /* in the file, without the buffer */
 	uint64_t deadline; /* clock_ns; for stalled readers; 0 = not set */
 	uint32_t used;	   /* bytes in buf */
@@ -72,12 +93,21 @@ int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
 void capfile_remove_empty(int fd, int dirfd, const char *name);
 
 /*
- * Begin with an empty file. Borrows the descriptors until capfile_fini.
- * Returns 0 or -errno.
+ * Shift the files, of which there are `files` (1 and more) then, and make a
+ * new one: *fd, locked, the caller's. Where FILE isn't there nothing is
+ * shifted: an earlier call has got so far.
+ * Returns 0 or -errno: may be called again.
  */
-int capfile_init(struct capfile *cf, int fd, int dirfd, int stopfd,
-		 const char *name, uint32_t files)
+int capfile_renew(int dirfd, const char *name, uint32_t files, int *fd)
 	__attribute__((warn_unused_result));
+
+/*
+ * Begin with an empty file, or, where from->resumed, with one that isn't even
+ * looked at yet (capfile_resume does). Borrows the descriptors until
+ * capfile_fini. Returns 0 or -errno.
+ */
+int capfile_init(struct capfile *cf, const struct capfile_source *from,
+		 int stopfd) __attribute__((warn_unused_result));
 
 /* What is still in the buffer is lost. */
 void capfile_fini(struct capfile *cf);
@@ -93,8 +123,20 @@ void capfile_fini(struct capfile *cf);
 int capfile_flush(struct capfile *cf) __attribute__((warn_unused_result));
 
 /*
- * Begin a new file. The buffer must be empty. Returns 0, or -errno: to be
- * called again before anything else is written.
+ * Where from->resumed, once, before anything is written, and when nobody else
+ * writes any more: find the end of what is whole and cut off the rest (*cut
+ * bytes). cf->bytes is what's left, 0 for a stream; *packets: is one among it?
+ * The buffer must be empty. Takes as long as reading the file does, but
+ * CAPFILE_CLOSE_NS at most once stopfd is readable.
+ *
+ * Returns 0, or -errno: then the file is as it was; may be called again.
+ */
+int capfile_resume(struct capfile *cf, bool classic, bool *packets,
+		   uint64_t *cut) __attribute__((warn_unused_result));
+
+/*
+ * Go on in a new file (from->renew). The buffer must be empty. Returns 0, or
+ * -errno: to be called again before anything else is written.
  */
 int capfile_rotate(struct capfile *cf) __attribute__((warn_unused_result));
 

@@ -1,6 +1,6 @@
 noinst_LIBRARIES += ports/libports.a
 ports_libports_a_SOURCES = \
-	ports/capfile.c ports/capfile.h \
+	ports/capfile.c ports/capfile.h ports/capfile_acquire.c \
 	ports/csum.c ports/csum.h \
 	ports/device.c ports/device.h \
 	ports/drop.c ports/drop.h \
@@ -14,6 +14,7 @@ ports_libports_a_SOURCES = \
 	ports/offload.c ports/offload.h \
 	ports/pcap.c ports/pcap.h \
 	ports/pcap_filter.c ports/pcap_filter.h \
+	ports/pcap_output.c ports/pcap_output.h \
 	ports/pcap_writer.c ports/pcap_writer.h \
 	ports/pcapng.c ports/pcapng.h \
 	ports/port.c ports/port.h \

@@ -5,13 +5,18 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { GRANT_FILE, GRANT_DIRECTORY, GRANT_FDS };
 
 struct pcap_port {
 	struct port port;
 	struct pcap_writer *writer;
+	/* Copies, for the writer thread's rotations. */
+	struct port_request rq;
+	struct port_grant grant;
 };
 
 static struct pcap_port *to_pcap(const struct port *p)
@@ -105,18 +110,65 @@ static void pcap_port_release(const struct port_request *rq,
 	port_grant_close(grant);
 }
 
+static int pcap_port_renew(const struct port_request *rq,
+			   struct port_grant *grant, struct error *err)
+{
+	int fd, rc;
+
+	/* Who asks may be a process that somebody has taken over: there is no
+	 * rotation but that of the request. */
+	if (grant->nfds != GRANT_FDS || !files_kept(&rq->pcap))
+		return error_set(err, EINVAL, "bad-rotate", "rotate",
+				 "port %s has no files to be rotated",
+				 rq->name);
+	rc = capfile_renew(grant->fd[GRANT_DIRECTORY],
+			   capfile_name(rq->pcap.file), files_kept(&rq->pcap),
+			   &fd);
+	if (rc == 0) {
+		if (dup3(fd, grant->fd[GRANT_FILE], O_CLOEXEC) < 0)
+			rc = -errno;
+		close(fd);
+	}
+	if (rc < 0)
+		return error_set(err, -rc, "io-error", "file", "%s: %s",
+				 rq->pcap.file, strerror(-rc));
+	return 0;
+}
+
+/* A new file for the writer thread, from whoever has the directory. */
+static int new_file(void *ctx, int *fd)
+{
+	const struct port_keeper *keeper = port_keeper();
+	const struct pcap_port *pp = ctx;
+
+	if (keeper)
+		return keeper->renew(keeper->ctx, &pp->rq, &pp->grant, fd);
+	return capfile_renew(pp->grant.fd[GRANT_DIRECTORY],
+			     capfile_name(pp->rq.pcap.file),
+			     files_kept(&pp->rq.pcap), fd);
+}
+
+/* Is what a rotation needs there? */
+static int check_grant(const struct port_request *rq,
+		       const struct port_grant *grant, struct error *err)
+{
+	bool alone =
+		grant->nfds == 1 && (port_keeper() || !files_kept(&rq->pcap));
+
+	if (grant->nfds != GRANT_FDS && !alone)
+		return error_set(err, EINVAL, "bad-grant", NULL,
+				 "a pcap port needs a file and its directory");
+	return 0;
+}
+
 static struct port *pcap_port_open(const struct port_request *rq,
 				   const struct port_grant *grant,
 				   struct error *err)
 {
+	struct capfile_source from = { .resumed = grant->resumed };
 	struct pcap_port *pp;
 
-	if (grant->nfds != GRANT_FDS) {
-		error_set(err, EINVAL, "bad-grant", NULL,
-			  "a pcap port needs a file and its directory");
-		return NULL;
-	}
-	if (check_params(&rq->pcap, err) < 0)
+	if (check_grant(rq, grant, err) < 0 || check_params(&rq->pcap, err) < 0)
 		return NULL;
 	pp = calloc(1, sizeof(*pp));
 	if (!pp) {
@@ -126,9 +178,13 @@ static struct port *pcap_port_open(const struct port_request *rq,
 	}
 	port_init(&pp->port, &port_ops_pcap, rq, grant);
 	pp->port.fd = -1; /* never readable, whatever fd[0] is */
-	pp->writer =
-		pcap_writer_new(pp->port.name, &rq->pcap, grant->fd[GRANT_FILE],
-				grant->fd[GRANT_DIRECTORY], err);
+	pp->rq = *rq;
+	pp->grant = *grant;
+	from.fd = grant->fd[GRANT_FILE];
+	if (files_kept(&rq->pcap))
+		from.renew = new_file;
+	from.ctx = pp;
+	pp->writer = pcap_writer_new(pp->port.name, &rq->pcap, &from, err);
 	if (!pp->writer) {
 		free(pp);
 		return NULL;
@@ -162,6 +218,7 @@ const struct port_ops port_ops_pcap = {
 	.type = "pcap",
 	.acquire = pcap_port_acquire,
 	.adjust = pcap_port_adjust,
+	.renew = pcap_port_renew,
 	.release = pcap_port_release,
 	.open = pcap_port_open,
 	.close = pcap_port_close,

@@ -17,9 +17,26 @@
  * how it works inside, pcap_writer.h. Grant: fd[0] is the file, fd[1] its
  * directory. The port's own fd is -1: there is nothing to poll.
  *
+ * The directory is the acquire side's. Where that lives in another process,
+ * open gets fd[0] only, and for each rotation the writer thread asks the keeper
+ * (port.h): renew() shifts the files over there, and the new file comes back.
+ * One that fails loses frames until the next try, a second later. Without a
+ * keeper the port does the same by itself, through fd[1].
+ *
+ * A grant that an earlier process has used (`resumed`) is gone on with where
+ * that one stopped, by crash or by upgrade: a torn packet at the end is cut off
+ * and more packets follow, in pcapng behind a new section header, in the
+ * classic format behind the last packet. open leaves the file alone: the
+ * earlier process may still write, up to its close, which must come before the
+ * first frame is sent here. What it had accepted and not written when it
+ * crashed, a millisecond's frames, is lost. In a FIFO nothing can be cut off: a
+ * reader that gets half a packet finds an error there. A file without a frame
+ * since keeps its torn end.
+ *
  * A filter (libpcap's language) sees a frame as it will be written: tagged
  * frames need "vlan and ..", and with `segment` it judges segments. Names in it
- * are looked up by open, which waits for that 2 s at most (pcap_filter.h).
+ * are looked up by open, which waits for that 2 s at most, and not at all in a
+ * confined process (pcap_filter.h).
  */
 #ifndef PORTS_PCAP_H
 #define PORTS_PCAP_H
@@ -32,7 +49,7 @@ struct pcap_port_stats {
 	uint64_t lost;	   /* frames accepted, but not written: disk full */
 	uint64_t packets;  /* records in files: frames or segments */
 	uint64_t bytes;	   /* in files, with all headers */
-	uint64_t files;	   /* begun: 1 + rotations */
+	uint64_t files;	   /* begun or resumed: 1 + rotations */
 };
 
 /*

@@ -49,6 +49,14 @@ static struct job *job_new(const char *expression)
 	return job;
 }
 
+/* A name may be right and the switch confined: what to do about it? */
+static const char *advice(const char *libpcap_said)
+{
+	return strncmp(libpcap_said, "unknown ", 8)
+		       ? ""
+		       : ": write addresses and numbers instead of names";
+}
+
 static int job_compile(struct job *job)
 {
 	pcap_t *pc = pcap_open_dead(DLT_EN10MB, PCAP_SNAPLEN_MAX);
@@ -60,8 +68,8 @@ static int job_compile(struct job *job)
 	if (pcap_compile(pc, &job->program, job->expression, 1,
 			 PCAP_NETMASK_UNKNOWN) < 0)
 		rc = error_set(&job->err, EINVAL, "bad-filter", "filter",
-			       "filter \"%s\": %s", job->expression,
-			       pcap_geterr(pc));
+			       "%s%s, in the filter \"%s\"", pcap_geterr(pc),
+			       advice(pcap_geterr(pc)), job->expression);
 	pcap_close(pc);
 	return rc;
 }

@@ -8,7 +8,10 @@
  * more, and frees what it has made; the next filter doesn't wait for it
  * (pcap_compile() may run twice at once since libpcap 1.8).
  *
- * Names are looked up here and never again.
+ * Names are looked up here and never again. In a confined process there is
+ * nothing to look them up with: no /etc, and socket() fails. Then libpcap comes
+ * back at once with an unknown name, and the message says to write addresses
+ * and numbers.
  *
  * Threads: any may call.
  */

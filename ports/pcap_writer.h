@@ -7,7 +7,8 @@
  * The worker copies and goes on: everything that costs time or can block
  * happens on the writer's own thread. While frames come, the thread looks
  * into the ring once a millisecond, or when a quarter of it is full, and
- * leaves nothing unwritten between two looks; when none come it sleeps.
+ * leaves nothing unwritten between two looks; when none come it sleeps. What
+ * files look like and what happens to them is pcap_output.h's.
  *
  * Interfaces: a frame is recorded under the name that the mirrored port has
  * when it's sent; a name is described in the file where its first packet is.
@@ -25,27 +26,28 @@
 #define PORTS_PCAP_WRITER_H
 
 #include "base/error.h"
+#include "ports/capfile.h"
 #include "ports/pcap.h"
 #include "ports/port.h"
 
-#define PCAP_RING_SIZE (4u << 20)    /* bytes of frames not yet written */
-#define PCAP_NAMES_MAX 4096	     /* names a capture; more are "switch" */
-#define PCAP_NAP_NS    1000000	     /* between two looks into the ring */
-#define PCAP_RETRY_NS  1000000000ull /* after a write error */
-#define PCAP_SWITCH    "switch"	     /* where no port is known */
+#define PCAP_RING_SIZE (4u << 20) /* bytes of frames not yet written */
+#define PCAP_NAP_NS    1000000	  /* between two looks into the ring */
+#define PCAP_SWITCH    "switch"	  /* where no port is known */
 
 struct pcap_writer;
 
 /*
- * Compile the filter (pcap_filter.h), empty the file and begin it, start the
- * thread. `name` is the port's, for the log. Borrows fd and dirfd (capfile.h).
+ * Compile the filter (pcap_filter.h), empty the file and begin it (a resumed
+ * one is left alone until the first frame), start the thread. `name` is the
+ * port's, for the log. Borrows what *from points to (capfile.h).
  *
  * Returns NULL with *err: bad-filter, no-memory or io-error; only the last
  * has changed the file.
  */
 struct pcap_writer *pcap_writer_new(const char *name,
-				    const struct pcap_params *params, int fd,
-				    int dirfd, struct error *err);
+				    const struct pcap_params *params,
+				    const struct capfile_source *from,
+				    struct error *err);
 
 /* Write what put has accepted (capfile.h says how long it tries), end the
  * thread, free. NULL is fine. */

@@ -2,6 +2,13 @@
 
 #include <string.h>
 
+/* What comes before options or data, trailing length included. */
+#define SECTION_MIN    28
+#define INTERFACE_MIN  20
+#define PACKET_MIN     32
+#define CLASSIC_HEADER 24
+#define CLASSIC_PACKET 16
+
 #define BLOCK_SECTION	0x0a0d0d0a
 #define BLOCK_INTERFACE 1
 #define BLOCK_PACKET	6
@@ -137,6 +144,82 @@ uint32_t pcapng_classic_packet(uint8_t *to, const struct pcapng_packet *pkt)
 	p = put32(p, pkt->len);
 	memcpy(p, pkt->data, pkt->caplen);
 	return (uint32_t)(p - to) + pkt->caplen;
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Length of the block at p, and what it says; 0: it's none of ours. */
+static uint32_t walk_block(struct pcapng_walk *w, const uint8_t *p, uint32_t n)
+{
+	uint32_t type, len;
+
+	if (n < INTERFACE_MIN)
+		return 0;
+	type = get32(p);
+	len = get32(p + 4);
+	if (len < INTERFACE_MIN || len % 4 || len > n ||
+	    get32(p + len - 4) != len || (!w->begun && type != BLOCK_SECTION))
+		return 0;
+	switch (type) {
+	case BLOCK_SECTION:
+		if (len < SECTION_MIN || get32(p + 8) != SECTION_MAGIC)
+			return 0;
+		w->begun = true;
+		w->interfaces = 0;
+		return len;
+	case BLOCK_INTERFACE:
+		w->interfaces++;
+		return len;
+	case BLOCK_PACKET:
+		if (len < PACKET_MIN || get32(p + 8) >= w->interfaces ||
+		    get32(p + 20) > len - PACKET_MIN)
+			return 0;
+		w->packets = true;
+		return len;
+	}
+	return 0;
+}
+
+static uint32_t walk_classic(struct pcapng_walk *w, const uint8_t *p,
+			     uint32_t n)
+{
+	uint32_t caplen, len;
+
+	if (!w->begun) {
+		if (n < CLASSIC_HEADER || get32(p) != CLASSIC_MAGIC_NS ||
+		    get32(p + 20) != LINKTYPE_ETHERNET)
+			return 0;
+		w->begun = true;
+		return CLASSIC_HEADER;
+	}
+	if (n < CLASSIC_PACKET)
+		return 0;
+	caplen = get32(p + 8);
+	len = get32(p + 12);
+	/* No frame is empty, so that zeros are no packets. */
+	if (get32(p + 4) >= 1000000000 || !len || len > FRAME_LEN_MAX ||
+	    caplen > len || caplen > n - CLASSIC_PACKET)
+		return 0;
+	w->packets = true;
+	return CLASSIC_PACKET + caplen;
+}
+
+uint32_t pcapng_walk_on(struct pcapng_walk *w, const uint8_t *p, uint32_t n)
+{
+	uint32_t done = 0, len;
+
+	do {
+		len = w->classic ? walk_classic(w, p + done, n - done)
+				 : walk_block(w, p + done, n - done);
+		done += len;
+	} while (len);
+	return done;
 }
 
 bool pcapng_is_magic(const uint8_t magic[4])

@@ -1,10 +1,12 @@
 /*
  * pcapng - the bytes of capture files: pcapng and classic pcap
  *
- * Encoders only: each writes one block to memory that the caller has and
- * returns its length; no I/O, no state. Byte order is the host's, which both
- * formats allow; time stamps are nanoseconds since 1970 (UTC); the link type
- * is Ethernet.
+ * Encoders: each writes one block to memory that the caller has and returns
+ * its length. And a walk over what they have written, which finds where a file
+ * stops being whole: whoever wrote it may have been killed in the middle of a
+ * block. No I/O, no state but the caller's. Byte order is the host's, which
+ * both formats allow; time stamps are nanoseconds since 1970 (UTC); the link
+ * type is Ethernet.
  *
  * A pcapng file is a section header, then for each interface a description,
  * somewhere before its first packet, then packets; interfaces are numbered
@@ -26,6 +28,7 @@
 #define PCAPNG_INTERFACE_MAX 128
 #define PCAPNG_PACKET_MAX    48
 #define PCAPNG_NAME_MAX	     63 /* bytes of an interface's name, no NUL */
+#define PCAPNG_BLOCK_MAX     (PCAPNG_PACKET_MAX + FRAME_LEN_MAX)
 
 /* One packet as both formats want it. */
 struct pcapng_packet {
@@ -54,6 +57,22 @@ uint32_t pcapng_classic_header(uint8_t *to, uint32_t snaplen);
 
 /* Packet of classic pcap. */
 uint32_t pcapng_classic_packet(uint8_t *to, const struct pcapng_packet *p);
+
+/* How far a walk has come. Begins as { .classic = .. }. */
+struct pcapng_walk {
+	bool classic;
+	bool begun;	     /* past the file's header */
+	bool packets;	     /* past a packet */
+	uint32_t interfaces; /* of the present section */
+};
+
+/*
+ * Of the n bytes at p, where the walk stands: how many are blocks as the
+ * encoders write them, in the host's byte order and as a whole? The walk is
+ * behind them then. Where n >= PCAPNG_BLOCK_MAX, 0 says that no such block
+ * follows.
+ */
+uint32_t pcapng_walk_on(struct pcapng_walk *w, const uint8_t *p, uint32_t n);
 
 /* Do these four bytes begin a capture file of either format and order? */
 bool pcapng_is_magic(const uint8_t magic[4]);

@@ -18,6 +18,18 @@ const struct port_ops *port_ops_find(const char *type)
 	return NULL;
 }
 
+static struct port_keeper keeper;
+
+void port_keeper_set(const struct port_keeper *k)
+{
+	keeper = k ? *k : (struct port_keeper){ 0 };
+}
+
+const struct port_keeper *port_keeper(void)
+{
+	return keeper.renew ? &keeper : NULL;
+}
+
 void port_init(struct port *p, const struct port_ops *ops,
 	       const struct port_request *rq, const struct port_grant *grant)
 {

@@ -14,10 +14,13 @@
  * descriptors from acquire to release; a struct port borrows them from open
  * to close. So: close first, release afterwards.
  *
- * Threads: acquire, adjust, release, open and close on the main thread (close
- * only once no worker can hold the port: epoch.h); rx on the one worker that
- * owns the receive side; tx on any worker unless the type says that it takes
- * its own lock. Neither rx nor tx blocks, allocates or logs.
+ * Threads: acquire, adjust, renew, release, open and close on the main thread
+ * (close only once no worker can hold the port: epoch.h); rx on the one worker
+ * that owns the receive side; tx on any worker unless the type says that it
+ * takes its own lock. Neither rx nor tx blocks, allocates or logs.
+ *
+ * Where the first half lives in another process (the keeper's), ports ask it
+ * while they run for what only it can do: struct port_keeper.
  *
  * Each type is a static `const struct port_ops`, found by port_ops_find().
  */
@@ -121,6 +124,10 @@ struct port_grant {
 	bool carrier;	/* when it was acquired */
 	bool unguarded; /* the host's stack may answer on the device */
 	struct port_undo undo;
+	uint32_t handle; /* of whoever keeps it for us, see switchd/broker.h;
+			  * 0 = nobody */
+	bool resumed;	 /* an earlier process has used these descriptors: go
+			  * on where it stopped */
 };
 
 struct port {
@@ -155,6 +162,15 @@ struct port_ops {
 	 */
 	int (*adjust)(const struct port_request *rq, struct port_grant *grant,
 		      struct error *err);
+	/*
+	 * Begin anew what the grant stands for: pcap shifts the capture's
+	 * files and makes a new one. grant->fd[0] is then the new one, under
+	 * the old one's number. Returns 0, or -errno with *err: grant->fd[0]
+	 * is the old one, and it can be called again. NULL where a type has
+	 * no use for it.
+	 */
+	int (*renew)(const struct port_request *rq, struct port_grant *grant,
+		     struct error *err);
 	/* Put back what acquire changed; close what it opened. Never fails:
 	 * a device may be gone. */
 	void (*release)(const struct port_request *rq,
@@ -187,6 +203,28 @@ struct port_ops {
 	unsigned int (*tx)(struct port *p, struct frame *const *f,
 			   unsigned int n, enum drop_reason *why);
 };
+
+/* How the run half reaches an acquire half that is in another process. */
+struct port_keeper {
+	/*
+	 * Have ops->renew() called over there, on the keeper's own copy of
+	 * request and grant, which it finds by grant->handle. *newfd is the
+	 * new grant->fd[0], the caller's to close. May take a while. Returns 0
+	 * or -errno. Any thread but the workers; several at once.
+	 */
+	int (*renew)(void *ctx, const struct port_request *rq,
+		     const struct port_grant *grant, int *newfd);
+	void *ctx;
+};
+
+/*
+ * There is a keeper (*k is copied), or none (NULL), which is how a process
+ * begins: both halves live in it. Main thread, while no port is open.
+ */
+void port_keeper_set(const struct port_keeper *k);
+
+/* The keeper, or NULL. Any thread. */
+const struct port_keeper *port_keeper(void);
 
 /* The type of that name, or NULL. */
 const struct port_ops *port_ops_find(const char *type);

@@ -3,8 +3,13 @@
 #include "ports/offload.h"
 #include "tests/unit/capture.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* ---- reading a pcapng file by hand ---- */
 
@@ -302,6 +307,59 @@ static void bad_filter_is_named_and_nothing_is_changed(void **state)
 	assert_int_equal(capture_files(c), 1);
 	port_ops_pcap.release(&c->rq, &c->grant);
 	assert_int_equal(capture_files(c), 0);
+}
+
+/* From now on this process has no socket() any more. */
+static bool forbid_sockets(void)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	static struct sock_fprog prog = { sizeof(code) / sizeof(code[0]),
+					  code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0;
+}
+
+/* Returns 0, or which check failed. */
+static int confined_filter(struct capture *c)
+{
+	uint64_t start;
+
+	if (!forbid_sockets())
+		return 1;
+	start = clock_ns();
+	if (port_ops_pcap.open(&c->rq, &c->grant, &c->err))
+		return 2;
+	if (clock_ns() - start >= CLOCK_NS_PER_S)
+		return 3;
+	if (strcmp(c->err.reason, "bad-filter"))
+		return 4;
+	return strstr(c->err.message, "write addresses") ? 0 : 5;
+}
+
+static void host_name_is_refused_at_once_where_there_are_no_sockets(
+	void **state)
+{
+	struct capture *c = *state;
+	int status;
+	pid_t pid;
+
+	snprintf(c->rq.pcap.filter, sizeof(c->rq.pcap.filter),
+		 "host nobody.example");
+	assert_int_equal(capture_acquire(c), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(confined_filter(c));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void snaplen_cuts_and_keeps_the_length(void **state)
@@ -633,6 +691,8 @@ int main(void)
 		CAPTURE_TEST(too_many_names_are_the_switch),
 		CAPTURE_TEST(filter_keeps_what_it_wants),
 		CAPTURE_TEST(bad_filter_is_named_and_nothing_is_changed),
+		CAPTURE_TEST(
+			host_name_is_refused_at_once_where_there_are_no_sockets),
 		CAPTURE_TEST(snaplen_cuts_and_keeps_the_length),
 		CAPTURE_TEST(frame_in_segments_is_put_together),
 		CAPTURE_TEST(checksums_are_completed),
