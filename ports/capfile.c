@@ -118,6 +118,21 @@ static bool out_of_time(struct capfile *cf)
 	return cf->deadline && now >= cf->deadline;
 }
 
+/* Go on in the file that `get` gives. */
+static int change_file(struct capfile *cf, int (*get)(void *ctx, int *fd))
+{
+	int fd, rc = get(cf->from.ctx, &fd);
+
+	if (rc < 0)
+		return rc;
+	/* Under the same number, so that the grant doesn't keep the old file
+	 * (and its disk space) open. */
+	if (dup3(fd, cf->from.fd, O_CLOEXEC) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
 int capfile_resume(struct capfile *cf, bool classic, bool *packets,
 		   uint64_t *cut)
 {
@@ -125,11 +140,14 @@ int capfile_resume(struct capfile *cf, bool classic, bool *packets,
 	uint64_t end = 0;
 	struct stat st;
 	uint32_t n;
+	int rc;
 
 	*packets = false;
 	*cut = 0;
 	if (cf->stream)
 		return 0;
+	if (cf->from.current && (rc = change_file(cf, cf->from.current)) < 0)
+		return rc;
 	do {
 		ssize_t got;
 
@@ -146,28 +164,22 @@ int capfile_resume(struct capfile *cf, bool classic, bool *packets,
 	     ftruncate(cf->from.fd, (off_t)end) < 0))
 		return -errno;
 	*packets = walk.packets;
-	*cut = (uint64_t)st.st_size - end;
+	if ((uint64_t)st.st_size > end)
+		*cut = (uint64_t)st.st_size - end;
 	cf->bytes = end;
 	return 0;
 }
 
 int capfile_rotate(struct capfile *cf)
 {
-	int fd, rc;
+	int rc;
 
 	/* Until it works: FILE may have been shifted, and what we have may be
 	 * FILE.1 already. */
 	cf->due = true;
 	if (!cf->from.renew)
 		return -EOPNOTSUPP;
-	rc = cf->from.renew(cf->from.ctx, &fd);
-	if (rc < 0)
-		return rc;
-	/* Under the same number, so that the grant doesn't keep the old file
-	 * (and its disk space) open. */
-	if (dup3(fd, cf->from.fd, O_CLOEXEC) < 0)
-		rc = -errno;
-	close(fd);
+	rc = change_file(cf, cf->from.renew);
 	if (rc < 0)
 		return rc;
 	cf->due = false;

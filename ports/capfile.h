@@ -61,6 +61,9 @@ struct capfile_source {
 	/* A new file, which is the caller's to close. On the writer thread;
 	 * returns 0 or -errno. NULL: there is no rotation. */
 	int (*renew)(void *ctx, int *fd);
+	/* The file that is FILE now, the same way: an earlier process may have
+	 * rotated since fd was had from it. NULL: that's fd. */
+	int (*current)(void *ctx, int *fd);
 	void *ctx;
 };
 

@@ -148,6 +148,31 @@ static int new_file(void *ctx, int *fd)
 			     files_kept(&pp->rq.pcap), fd);
 }
 
+/* The file as it is after the earlier process's rotations. */
+static int current_file(void *ctx, int *fd)
+{
+	const struct port_keeper *keeper = port_keeper();
+	const struct pcap_port *pp = ctx;
+
+	return keeper->current(keeper->ctx, &pp->rq, &pp->grant, fd);
+}
+
+/* Where the capture goes to, and where its next files come from. */
+static struct capfile_source source(struct pcap_port *pp)
+{
+	const struct port_keeper *keeper = port_keeper();
+	struct capfile_source from = { .fd = pp->grant.fd[GRANT_FILE],
+				       .resumed = pp->grant.resumed,
+				       .ctx = pp };
+
+	if (!files_kept(&pp->rq.pcap))
+		return from;
+	from.renew = new_file;
+	if (keeper && keeper->current)
+		from.current = current_file;
+	return from;
+}
+
 /* Is what a rotation needs there? */
 static int check_grant(const struct port_request *rq,
 		       const struct port_grant *grant, struct error *err)
@@ -165,7 +190,7 @@ static struct port *pcap_port_open(const struct port_request *rq,
 				   const struct port_grant *grant,
 				   struct error *err)
 {
-	struct capfile_source from = { .resumed = grant->resumed };
+	struct capfile_source from;
 	struct pcap_port *pp;
 
 	if (check_grant(rq, grant, err) < 0 || check_params(&rq->pcap, err) < 0)
@@ -180,10 +205,7 @@ static struct port *pcap_port_open(const struct port_request *rq,
 	pp->port.fd = -1; /* never readable, whatever fd[0] is */
 	pp->rq = *rq;
 	pp->grant = *grant;
-	from.fd = grant->fd[GRANT_FILE];
-	if (files_kept(&rq->pcap))
-		from.renew = new_file;
-	from.ctx = pp;
+	from = source(pp);
 	pp->writer = pcap_writer_new(pp->port.name, &rq->pcap, &from, err);
 	if (!pp->writer) {
 		free(pp);

@@ -21,14 +21,16 @@
  * open gets fd[0] only, and for each rotation the writer thread asks the keeper
  * (port.h): renew() shifts the files over there, and the new file comes back.
  * One that fails loses frames until the next try, a second later. Without a
- * keeper the port does the same by itself, through fd[1].
+ * keeper the port does the same by itself, through fd[1]. The port's close
+ * waits for a keeper that is being asked.
  *
  * A grant that an earlier process has used (`resumed`) is gone on with where
  * that one stopped, by crash or by upgrade: a torn packet at the end is cut off
  * and more packets follow, in pcapng behind a new section header, in the
  * classic format behind the last packet. open leaves the file alone: the
- * earlier process may still write, up to its close, which must come before the
- * first frame is sent here. What it had accepted and not written when it
+ * earlier process may still write and rotate, up to its close, which must come
+ * before the first frame is sent here; then a keeper is asked which file is the
+ * current one. What it had accepted and not written when it
  * crashed, a millisecond's frames, is lost. In a FIFO nothing can be cut off: a
  * reader that gets half a packet finds an error there. A file without a frame
  * since keeps its torn end.

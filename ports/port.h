@@ -214,6 +214,13 @@ struct port_keeper {
 	 */
 	int (*renew)(void *ctx, const struct port_request *rq,
 		     const struct port_grant *grant, int *newfd);
+	/*
+	 * The same without doing anything: grant->fd[0] as the keeper has it
+	 * now. For a resumed grant, whose earlier process may have gone on
+	 * renewing after our descriptors were sent. NULL: they are up to date.
+	 */
+	int (*current)(void *ctx, const struct port_request *rq,
+		       const struct port_grant *grant, int *newfd);
 	void *ctx;
 };
 

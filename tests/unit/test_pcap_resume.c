@@ -513,7 +513,12 @@ struct keeper {
 	struct port_request rq;
 	struct port_grant grant;
 	_Atomic int fails; /* errno that it answers with */
-	_Atomic unsigned int asked;
+	_Atomic unsigned int asked, asked_current;
+};
+
+struct question {
+	uint32_t handle;
+	bool renew;
 };
 
 struct answer {
@@ -523,16 +528,16 @@ struct answer {
 static void *keeper_run(void *arg)
 {
 	struct keeper *k = arg;
-	uint32_t handle;
+	struct question q;
 
-	while (recv(k->ours, &handle, sizeof(handle), 0) == sizeof(handle)) {
+	while (recv(k->ours, &q, sizeof(q), 0) == sizeof(q)) {
 		struct answer a = { .rc = -atomic_load(&k->fails), .fd = -1 };
 		struct error err;
 
-		atomic_fetch_add(&k->asked, 1);
-		if (handle != k->grant.handle)
+		atomic_fetch_add(q.renew ? &k->asked : &k->asked_current, 1);
+		if (q.handle != k->grant.handle)
 			a.rc = -ESRCH;
-		if (a.rc == 0)
+		if (a.rc == 0 && q.renew)
 			a.rc = port_ops_pcap.renew(&k->rq, &k->grant, &err);
 		if (a.rc == 0)
 			a.fd = fcntl(k->grant.fd[0], F_DUPFD_CLOEXEC, 0);
@@ -542,24 +547,41 @@ static void *keeper_run(void *arg)
 	return NULL;
 }
 
-static int keeper_ask(void *ctx, const struct port_request *rq,
-		      const struct port_grant *grant, int *newfd)
+static int keeper_ask(struct keeper *k, const struct question *q, int *fd)
 {
-	struct keeper *k = ctx;
 	struct answer a;
 
-	if (strcmp(rq->name, k->rq.name) ||
-	    send(k->theirs, &grant->handle, sizeof(grant->handle), 0) < 0 ||
+	if (send(k->theirs, q, sizeof(*q), 0) != sizeof(*q) ||
 	    recv(k->theirs, &a, sizeof(a), 0) != sizeof(a))
 		return -EPROTO;
-	*newfd = a.fd;
+	*fd = a.fd;
 	return a.rc;
+}
+
+static int keeper_renew(void *ctx, const struct port_request *rq,
+			const struct port_grant *grant, int *newfd)
+{
+	struct question q = { grant->handle, true };
+	struct keeper *k = ctx;
+
+	return strcmp(rq->name, k->rq.name) ? -EINVAL
+					    : keeper_ask(k, &q, newfd);
+}
+
+static int keeper_current(void *ctx, const struct port_request *rq,
+			  const struct port_grant *grant, int *newfd)
+{
+	struct question q = { grant->handle, false };
+	struct keeper *k = ctx;
+
+	return strcmp(rq->name, k->rq.name) ? -EINVAL
+					    : keeper_ask(k, &q, newfd);
 }
 
 /* Acquire over there; the grant that we get has no directory. */
 static void keeper_start(struct keeper *k, struct capture *c)
 {
-	struct port_keeper keeper = { keeper_ask, k };
+	struct port_keeper keeper = { keeper_renew, keeper_current, k };
 	int pair[2];
 
 	memset(k, 0, sizeof(*k));
@@ -645,6 +667,39 @@ static void keeper_rotates_classic_files(void **state)
 
 	c->rq.pcap.classic = true;
 	check_keeper_rotates(c);
+}
+
+static void upgrade_goes_on_in_the_file_that_is_current_then(void **state)
+{
+	struct capture *c = *state;
+	struct port_grant grant;
+	struct port *old;
+	struct keeper k;
+	uint32_t n = 0;
+
+	c->rq.pcap.rotate_files = 40;
+	keeper_start(&k, c);
+	old = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
+	assert_non_null(old);
+	grant = c->grant;
+	grant.fd[0] = fcntl(c->grant.fd[0], F_DUPFD_CLOEXEC, 0);
+	grant.resumed = true;
+	c->port = old;
+	send_numbers(c, 0, 24, 1000); /* rotates three times */
+	c->port = port_ops_pcap.open(&c->rq, &grant, &c->err);
+	assert_non_null(c->port);
+	port_ops_pcap.close(old);
+	send_numbers(c, 24, 26, 60); /* would fit into the first file too */
+	send_numbers(c, 26, 40, 1000);
+	keeper_stop(&k, c);
+	assert_int_equal(atomic_load(&k.asked_current), 1);
+	assert_same_file(grant.fd[0], c->rq.pcap.file);
+	port_grant_close(&grant);
+	for (unsigned int i = capture_files(c); i > 0; i--)
+		n = check_numbers(c, i - 1, n);
+	assert_int_equal(n, 40);
+	port_grant_close(&c->grant);
+	port_ops_pcap.release(&k.rq, &k.grant);
 }
 
 static void keeper_that_fails_costs_frames_until_it_works(void **state)
@@ -784,6 +839,7 @@ int main(void)
 		CAPTURE_TEST(rotation_counts_what_was_there),
 		CAPTURE_TEST(keeper_rotates_for_a_port_without_a_directory),
 		CAPTURE_TEST(keeper_rotates_classic_files),
+		CAPTURE_TEST(upgrade_goes_on_in_the_file_that_is_current_then),
 		CAPTURE_TEST(keeper_that_fails_costs_frames_until_it_works),
 		CAPTURE_TEST(port_without_directory_or_keeper_cant_rotate),
 		CAPTURE_TEST(renew_of_what_does_not_rotate_is_refused),
