@@ -76,6 +76,21 @@ static inline void capture_close(struct capture *c)
 		port_ops_pcap.release(&c->rq, &c->grant);
 }
 
+/* End the port, but not its grant: what a process leaves that dies. */
+static inline void capture_stop(struct capture *c)
+{
+	port_ops_pcap.close(c->port);
+	c->port = NULL;
+}
+
+/* And the next process's port on that. */
+static inline void capture_resume(struct capture *c)
+{
+	c->grant.resumed = true;
+	c->port = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
+	assert_non_null(c->port);
+}
+
 /* How many files are in the capture's folder? */
 static inline unsigned int capture_files(const struct capture *c)
 {
@@ -145,6 +160,14 @@ static inline void capture_number(struct capture *c, uint32_t len, uint32_t n,
 	capture_sent(c, &f);
 }
 
+/* Those from `from` to `to` - 1, of port 1. */
+static inline void capture_numbers(struct capture *c, uint32_t from,
+				   uint32_t to, uint32_t len)
+{
+	for (uint32_t n = from; n < to; n++)
+		capture_number(c, len, n, 1, FRAME_DIR_IN);
+}
+
 /* Wait until the writer is done with n frames in all. */
 static inline struct pcap_port_stats capture_settled(struct capture *c,
 						     uint64_t n)
@@ -204,6 +227,20 @@ static inline unsigned int capture_count(const struct capture *c,
 
 	while (capture_next(pc, &h, &data))
 		n++;
+	pcap_close(pc);
+	return n;
+}
+
+/* FILE.i's packets must be numbered from `n` on; returns the next number. */
+static inline uint32_t capture_check(const struct capture *c, unsigned int i,
+				     uint32_t n)
+{
+	pcap_t *pc = capture_read(c, i);
+	struct pcap_pkthdr *h;
+	const uint8_t *data;
+
+	while (capture_next(pc, &h, &data))
+		assert_int_equal(load_be32(data + 14), n++);
 	pcap_close(pc);
 	return n;
 }

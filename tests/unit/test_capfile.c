@@ -171,19 +171,6 @@ static void rotation_that_makes_no_sense_is_refused(void **state)
 
 /* ---- rotation ---- */
 
-/* FILE.i's packets must be numbered from `n` on; returns the next number. */
-static uint32_t check_numbers(struct capture *c, unsigned int i, uint32_t n)
-{
-	pcap_t *pc = capture_read(c, i);
-	struct pcap_pkthdr *h;
-	const uint8_t *data;
-
-	while (capture_next(pc, &h, &data))
-		assert_int_equal(load_be32(data + 14), n++);
-	pcap_close(pc);
-	return n;
-}
-
 static void check_rotation_loses_nothing(struct capture *c)
 {
 	uint32_t n = 0;
@@ -202,7 +189,7 @@ static void check_rotation_loses_nothing(struct capture *c)
 		uint32_t first = n;
 		struct stat st;
 
-		n = check_numbers(c, i - 1, n);
+		n = capture_check(c, i - 1, n);
 		assert_true(n > first);
 		snprintf(path, sizeof(path), i > 1 ? "%s.%u" : "%s",
 			 c->rq.pcap.file, i - 1);
@@ -254,7 +241,7 @@ static void rotation_keeps_exactly_n_files_with_the_newest(void **state)
 		pcap_close(pc);
 		assert_int_equal(n, 500 - 500 % 7 - 7 * (files - 1));
 		for (uint32_t i = files; i > 0; i--)
-			n = check_numbers(c, i - 1, n);
+			n = capture_check(c, i - 1, n);
 		assert_int_equal(n, 500);
 	}
 }
@@ -275,7 +262,7 @@ static void frame_longer_than_a_file_gets_one_of_its_own(void **state)
 	capture_close(c);
 	assert_int_equal(capture_files(c), 3);
 	for (unsigned int i = 0; i < 3; i++)
-		assert_int_equal(check_numbers(c, i, 2 - i), 3 - i);
+		assert_int_equal(capture_check(c, i, 2 - i), 3 - i);
 }
 
 static void rotation_that_fails_loses_frames_not_the_bound(void **state)
@@ -322,8 +309,8 @@ static void rotation_that_fails_loses_frames_not_the_bound(void **state)
 	s = capture_settled(c, 9);
 	assert_int_equal(s.written, 8);
 	capture_close(c);
-	assert_int_equal(check_numbers(c, 1, 0), 7);
-	assert_int_equal(check_numbers(c, 0, 8), 9);
+	assert_int_equal(capture_check(c, 1, 0), 7);
+	assert_int_equal(capture_check(c, 0, 8), 9);
 }
 
 /* ---- disk full ---- */
@@ -363,7 +350,7 @@ static void full_disk_loses_whole_frames_and_goes_on_later(void **state)
 	s = capture_settled(c, 11);
 	assert_int_equal(s.written, 10);
 	capture_close(c);
-	assert_int_equal(check_numbers(c, 0, 0), 10);
+	assert_int_equal(capture_check(c, 0, 0), 10);
 }
 
 /* ---- FIFO ---- */
@@ -472,7 +459,7 @@ static void stalled_reader_fills_the_ring_and_loses_nothing(void **state)
 	assert_int_equal(s.lost, 0);
 	capture_close(c);
 	reader_end(&reader);
-	assert_int_equal(check_numbers(c, 1, 0), n);
+	assert_int_equal(capture_check(c, 1, 0), n);
 }
 
 static void close_writes_all_that_was_accepted(void **state)
@@ -488,7 +475,7 @@ static void close_writes_all_that_was_accepted(void **state)
 	reader_start(&reader, c, fd);
 	capture_close(c); /* at once: the ring is still full */
 	reader_end(&reader);
-	assert_int_equal(check_numbers(c, 1, 0), n);
+	assert_int_equal(capture_check(c, 1, 0), n);
 }
 
 static void close_gives_up_on_a_stalled_reader(void **state)
@@ -541,7 +528,7 @@ static void reader_that_comes_back_gets_a_whole_capture(void **state)
 	assert_int_equal(s.written, 2);
 	capture_close(c);
 	reader_end(&reader);
-	assert_int_equal(check_numbers(c, 1, 2), 3);
+	assert_int_equal(capture_check(c, 1, 2), 3);
 }
 
 /* ---- the writer thread ---- */

@@ -1,6 +1,6 @@
 /*
  * A capture that outlives the process that began it: what the next one finds
- * and leaves, and rotation by a keeper that is somebody else.
+ * and leaves.
  *
  * The "earlier process" is mostly a port that was closed without releasing its
  * grant: what a process leaves that dies, but for the end of its file, which
@@ -9,37 +9,13 @@
 #include "ports/capfile.h"
 #include "tests/unit/capture.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
-#define ROTATE	8192
 #define SECTION 0x0a0d0d0a
 
-/* ---- the earlier process and the next ---- */
-
-static void resume(struct capture *c)
-{
-	c->grant.resumed = true;
-	c->port = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
-	assert_non_null(c->port);
-}
-
-static void stop(struct capture *c)
-{
-	port_ops_pcap.close(c->port);
-	c->port = NULL;
-}
-
-static void send_numbers(struct capture *c, uint32_t from, uint32_t to,
-			 uint32_t len)
-{
-	for (uint32_t n = from; n < to; n++)
-		capture_number(c, len, n, 1, FRAME_DIR_IN);
-}
+/* ---- what is in the file ---- */
 
 /* What the grant's file has, up to `max` bytes. */
 static size_t content(const struct capture *c, uint8_t *to, size_t max)
@@ -54,19 +30,6 @@ static void set_content(const struct capture *c, const uint8_t *from, size_t n)
 {
 	assert_int_equal(ftruncate(c->grant.fd[0], 0), 0);
 	assert_int_equal(pwrite(c->grant.fd[0], from, n, 0), n);
-}
-
-/* FILE.i's packets must be numbered from `n` on; returns the next number. */
-static uint32_t check_numbers(struct capture *c, unsigned int i, uint32_t n)
-{
-	pcap_t *pc = capture_read(c, i);
-	struct pcap_pkthdr *h;
-	const uint8_t *data;
-
-	while (capture_next(pc, &h, &data))
-		assert_int_equal(load_be32(data + 14), n++);
-	pcap_close(pc);
-	return n;
 }
 
 /* How many sections has FILE? */
@@ -95,15 +58,15 @@ static void check_goes_on(struct capture *c)
 {
 	capture_open(c);
 	assert_int_equal(pcap_port_name(c->port, 1, "vm1"), 0);
-	send_numbers(c, 0, 20, 61);
-	stop(c);
+	capture_numbers(c, 0, 20, 61);
+	capture_stop(c);
 	for (uint32_t i = 1; i <= 3; i++) {
-		resume(c);
+		capture_resume(c);
 		assert_int_equal(pcap_port_name(c->port, 1, "vm1"), 0);
-		send_numbers(c, i * 20, i * 20 + 20, 61);
-		stop(c);
+		capture_numbers(c, i * 20, i * 20 + 20, 61);
+		capture_stop(c);
 	}
-	assert_int_equal(check_numbers(c, 0, 0), 80);
+	assert_int_equal(capture_check(c, 0, 0), 80);
 }
 
 static void pcapng_goes_on_in_a_new_section(void **state)
@@ -133,10 +96,10 @@ static void empty_file_begins_as_a_new_one(void **state)
 		c->rq.pcap.classic = classic;
 		assert_int_equal(capture_acquire(c), 0);
 		assert_int_equal(ftruncate(c->grant.fd[0], 0), 0);
-		resume(c);
-		send_numbers(c, 0, 3, 60);
-		stop(c);
-		assert_int_equal(check_numbers(c, 0, 0), 3);
+		capture_resume(c);
+		capture_numbers(c, 0, 3, 60);
+		capture_stop(c);
+		assert_int_equal(capture_check(c, 0, 0), 3);
 		capture_close(c);
 	}
 }
@@ -158,11 +121,11 @@ static void long_file_is_read_through_to_its_end(void **state)
 			capture_sent(c, &f);
 			capture_settled(c, ++n); /* the ring is small */
 		}
-		stop(c);
-		resume(c);
-		send_numbers(c, n, n + 5, 60);
-		stop(c);
-		assert_int_equal(check_numbers(c, 0, 0), n + 5);
+		capture_stop(c);
+		capture_resume(c);
+		capture_numbers(c, n, n + 5, 60);
+		capture_stop(c);
+		assert_int_equal(capture_check(c, 0, 0), n + 5);
 		capture_close(c);
 	}
 }
@@ -181,12 +144,12 @@ static void check_every_cut(struct capture *c)
 	capture_open(c);
 	assert_int_equal(pcap_port_name(c->port, 1, "vm1"), 0);
 	for (uint32_t n = 0; n < 4; n++) {
-		send_numbers(c, n, n + 1, 61 + n);
+		capture_numbers(c, n, n + 1, 61 + n);
 		capture_settled(c, n + 1);
 		assert_int_equal(fstat(c->grant.fd[0], &st), 0);
 		ends[n] = (uint64_t)st.st_size;
 	}
-	stop(c);
+	capture_stop(c);
 	size = content(c, file, sizeof(file));
 	assert_int_equal(size, ends[3]);
 	for (size_t cut = 0; cut <= size; cut++) {
@@ -198,9 +161,9 @@ static void check_every_cut(struct capture *c)
 		while (whole < 4 && ends[whole] <= cut)
 			whole++;
 		set_content(c, file, cut);
-		resume(c);
-		send_numbers(c, 100, 102, 60);
-		stop(c);
+		capture_resume(c);
+		capture_numbers(c, 100, 102, 60);
+		capture_stop(c);
 		pc = capture_read(c, 0);
 		for (; capture_next(pc, &h, &data); n++)
 			assert_int_equal(load_be32(data + 14),
@@ -234,16 +197,50 @@ static void tail_of_other_bytes_is_cut_off(void **state)
 
 		c->rq.pcap.classic = classic;
 		capture_open(c);
-		send_numbers(c, 0, 5, 62);
-		stop(c);
+		capture_numbers(c, 0, 5, 62);
+		capture_stop(c);
 		size = content(c, file, 1024);
 		for (unsigned int i = 0; i < sizeof(fill); i++) {
 			memset(file + size, fill[i], 5000);
 			set_content(c, file, size + 5000);
-			resume(c);
-			send_numbers(c, 5, 7, 62);
-			stop(c);
-			assert_int_equal(check_numbers(c, 0, 0), 7);
+			capture_resume(c);
+			capture_numbers(c, 5, 7, 62);
+			capture_stop(c);
+			assert_int_equal(capture_check(c, 0, 0), 7);
+		}
+		capture_close(c);
+	}
+}
+
+/* Each byte of the last block, damaged each way: as far as libpcap is concerned
+ * the file is whole, the packets before it and those after it are there. */
+static void file_with_any_byte_damaged_goes_on_whole(void **state)
+{
+	static const uint8_t damage[] = { 0x01, 0x04, 0x80, 0xff };
+	struct capture *c = *state;
+
+	for (int classic = 0; classic < 2; classic++) {
+		uint8_t file[1024];
+		size_t last, size;
+
+		c->rq.pcap.classic = classic;
+		capture_open(c);
+		capture_numbers(c, 0, 3, 61);
+		capture_settled(c, 3);
+		last = content(c, file, sizeof(file));
+		capture_numbers(c, 3, 4, 61);
+		capture_stop(c);
+		size = content(c, file, sizeof(file));
+		for (size_t i = 0; i < 4 * (size - last); i++) {
+			uint8_t *byte = file + last + i / 4;
+
+			*byte ^= damage[i % 4];
+			set_content(c, file, size);
+			*byte ^= damage[i % 4];
+			capture_resume(c);
+			capture_numbers(c, 4, 6, 61);
+			capture_stop(c);
+			assert_in_range(capture_count(c, 0), 5, 6);
 		}
 		capture_close(c);
 	}
@@ -291,9 +288,9 @@ static void file_of_a_killed_process_goes_on_whole(void **state)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
-	resume(c);
-	send_numbers(c, UINT32_MAX - 10, UINT32_MAX, 60);
-	stop(c);
+	capture_resume(c);
+	capture_numbers(c, UINT32_MAX - 10, UINT32_MAX, 60);
+	capture_stop(c);
 	pc = capture_read(c, 0);
 	for (; capture_next(pc, &h, &data); n++) {
 		if (load_be32(data + 14) == UINT32_MAX - 10)
@@ -321,16 +318,16 @@ static void open_and_close_leave_a_resumed_file_alone(void **state)
 	for (int classic = 0; classic < 2; classic++) {
 		c->rq.pcap.classic = classic;
 		capture_open(c);
-		send_numbers(c, 0, 5, 61);
-		stop(c);
+		capture_numbers(c, 0, 5, 61);
+		capture_stop(c);
 		/* As torn as it is. */
 		assert_int_equal(ftruncate(c->grant.fd[0], 300), 0);
 		assert_int_equal(lseek(c->grant.fd[0], 17, SEEK_SET), 17);
 		size = content(c, before, sizeof(before));
 		assert_int_equal(fstat(c->grant.fd[0], &was), 0);
-		resume(c);
+		capture_resume(c);
 		poll(NULL, 0, 20); /* its thread has its chance to be wrong */
-		stop(c);
+		capture_stop(c);
 		assert_int_equal(fstat(c->grant.fd[0], &is), 0);
 		assert_int_equal(content(c, now, sizeof(now)), size);
 		assert_memory_equal(now, before, size);
@@ -353,7 +350,7 @@ static void upgrade_has_the_frames_of_both_processes(void **state)
 
 		c->rq.pcap.classic = classic;
 		capture_open(c);
-		send_numbers(c, 0, 10, 61);
+		capture_numbers(c, 0, 10, 61);
 		capture_settled(c, 10);
 		old = c->port;
 		for (unsigned int i = 0; i < 2; i++)
@@ -371,10 +368,10 @@ static void upgrade_has_the_frames_of_both_processes(void **state)
 					 1);
 		}
 		port_ops_pcap.close(old);
-		send_numbers(c, 500, 520, 61);
-		stop(c);
+		capture_numbers(c, 500, 520, 61);
+		capture_stop(c);
 		port_grant_close(&grant);
-		assert_int_equal(check_numbers(c, 0, 0), 520);
+		assert_int_equal(capture_check(c, 0, 0), 520);
 		capture_close(c);
 	}
 }
@@ -417,8 +414,8 @@ static void closing_port_gives_up_reading_and_leaves_the_file(void **state)
 	bool packets;
 
 	capture_open(c);
-	send_numbers(c, 0, 5, 60);
-	stop(c);
+	capture_numbers(c, 0, 5, 60);
+	capture_stop(c);
 	assert_int_equal(ftruncate(c->grant.fd[0], 300), 0);
 	from.fd = c->grant.fd[0];
 	assert_int_equal(capfile_init(&cf, &from, eventfd(1, EFD_CLOEXEC)), 0);
@@ -451,11 +448,11 @@ static void check_stream(struct capture *c)
 	fd = open(c->rq.pcap.file, O_RDONLY | O_NONBLOCK);
 	assert_true(fd >= 0);
 	capture_open(c);
-	send_numbers(c, 0, 10, 61);
-	stop(c);
-	resume(c);
-	send_numbers(c, 10, 20, 61);
-	stop(c);
+	capture_numbers(c, 0, 10, 61);
+	capture_stop(c);
+	capture_resume(c);
+	capture_numbers(c, 10, 20, 61);
+	capture_stop(c);
 	n = read(fd, stream, sizeof(stream));
 	assert_true(n > 0);
 	close(fd);
@@ -464,7 +461,7 @@ static void check_stream(struct capture *c)
 	assert_non_null(out);
 	assert_int_equal(fwrite(stream, 1, (size_t)n, out), n);
 	fclose(out);
-	assert_int_equal(check_numbers(c, 1, 0), 20);
+	assert_int_equal(capture_check(c, 1, 0), 20);
 }
 
 static void pcapng_stream_goes_on(void **state)
@@ -480,344 +477,6 @@ static void classic_stream_goes_on(void **state)
 	check_stream(c);
 }
 
-/* ---- rotation ---- */
-
-static void rotation_counts_what_was_there(void **state)
-{
-	struct capture *c = *state;
-	struct stat st;
-
-	for (int classic = 0; classic < 2; classic++) {
-		c->rq.pcap.classic = classic;
-		c->rq.pcap.rotate_bytes = ROTATE;
-		c->rq.pcap.rotate_files = 2;
-		capture_open(c);
-		send_numbers(c, 0, 7, 1000);
-		stop(c);
-		resume(c);
-		send_numbers(c, 7, 8, 1000);
-		assert_int_equal(capture_settled(c, 1).files, 2);
-		stop(c);
-		assert_int_equal(check_numbers(c, 1, 0), 7);
-		assert_int_equal(check_numbers(c, 0, 7), 8);
-		assert_int_equal(fstat(c->grant.fd[0], &st), 0);
-		assert_true(st.st_size < 2000);
-		capture_close(c);
-	}
-}
-
-/* The other process: has the grant with the directory, and is asked. */
-struct keeper {
-	pthread_t thread;
-	int ours, theirs; /* a socket pair */
-	struct port_request rq;
-	struct port_grant grant;
-	_Atomic int fails; /* errno that it answers with */
-	_Atomic unsigned int asked, asked_current;
-};
-
-struct question {
-	uint32_t handle;
-	bool renew;
-};
-
-struct answer {
-	int rc, fd;
-};
-
-static void *keeper_run(void *arg)
-{
-	struct keeper *k = arg;
-	struct question q;
-
-	while (recv(k->ours, &q, sizeof(q), 0) == sizeof(q)) {
-		struct answer a = { .rc = -atomic_load(&k->fails), .fd = -1 };
-		struct error err;
-
-		atomic_fetch_add(q.renew ? &k->asked : &k->asked_current, 1);
-		if (q.handle != k->grant.handle)
-			a.rc = -ESRCH;
-		if (a.rc == 0 && q.renew)
-			a.rc = port_ops_pcap.renew(&k->rq, &k->grant, &err);
-		if (a.rc == 0)
-			a.fd = fcntl(k->grant.fd[0], F_DUPFD_CLOEXEC, 0);
-		if (send(k->ours, &a, sizeof(a), 0) != sizeof(a))
-			break;
-	}
-	return NULL;
-}
-
-static int keeper_ask(struct keeper *k, const struct question *q, int *fd)
-{
-	struct answer a;
-
-	if (send(k->theirs, q, sizeof(*q), 0) != sizeof(*q) ||
-	    recv(k->theirs, &a, sizeof(a), 0) != sizeof(a))
-		return -EPROTO;
-	*fd = a.fd;
-	return a.rc;
-}
-
-static int keeper_renew(void *ctx, const struct port_request *rq,
-			const struct port_grant *grant, int *newfd)
-{
-	struct question q = { grant->handle, true };
-	struct keeper *k = ctx;
-
-	return strcmp(rq->name, k->rq.name) ? -EINVAL
-					    : keeper_ask(k, &q, newfd);
-}
-
-static int keeper_current(void *ctx, const struct port_request *rq,
-			  const struct port_grant *grant, int *newfd)
-{
-	struct question q = { grant->handle, false };
-	struct keeper *k = ctx;
-
-	return strcmp(rq->name, k->rq.name) ? -EINVAL
-					    : keeper_ask(k, &q, newfd);
-}
-
-/* Acquire over there; the grant that we get has no directory. */
-static void keeper_start(struct keeper *k, struct capture *c)
-{
-	struct port_keeper keeper = { keeper_renew, keeper_current, k };
-	int pair[2];
-
-	memset(k, 0, sizeof(*k));
-	c->rq.pcap.rotate_bytes = ROTATE;
-	k->rq = c->rq;
-	assert_int_equal(port_ops_pcap.acquire(&k->rq, &k->grant, &c->err), 0);
-	k->grant.handle = 42;
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	k->ours = pair[0];
-	k->theirs = pair[1];
-	assert_int_equal(pthread_create(&k->thread, NULL, keeper_run, k), 0);
-	port_keeper_set(&keeper);
-	c->grant = k->grant;
-	c->grant.nfds = 1;
-	c->grant.fd[0] = fcntl(k->grant.fd[0], F_DUPFD_CLOEXEC, 0);
-}
-
-/* Ends the port too, but leaves its grant's descriptor. */
-static void keeper_stop(struct keeper *k, struct capture *c)
-{
-	stop(c);
-	port_keeper_set(NULL);
-	close(k->theirs);
-	pthread_join(k->thread, NULL);
-	close(k->ours);
-}
-
-static void assert_same_file(int fd, const char *path)
-{
-	struct stat a, b;
-
-	assert_int_equal(fstat(fd, &a), 0);
-	assert_int_equal(stat(path, &b), 0);
-	assert_int_equal(a.st_ino, b.st_ino);
-	assert_int_equal(a.st_dev, b.st_dev);
-}
-
-static void check_keeper_rotates(struct capture *c)
-{
-	struct keeper k;
-	uint32_t n = 0;
-
-	c->rq.pcap.rotate_files = 40;
-	keeper_start(&k, c);
-	c->port = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
-	assert_non_null(c->port);
-	send_numbers(c, 0, 100, 1000);
-	stop(c);
-	/* Once more in the middle of a file, as after a crash. */
-	resume(c);
-	send_numbers(c, 100, 200, 1000);
-	assert_int_equal(capture_settled(c, 100).written, 100);
-	keeper_stop(&k, c);
-	/* Both are at the newest file, and nobody holds an old one. */
-	assert_same_file(c->grant.fd[0], c->rq.pcap.file);
-	assert_same_file(k.grant.fd[0], c->rq.pcap.file);
-	assert_int_equal(capture_files(c), atomic_load(&k.asked) + 1);
-	assert_in_range(capture_files(c), 29, 31);
-	for (unsigned int i = capture_files(c); i > 0; i--) {
-		char path[PORT_PATH_MAX + 16];
-		struct stat st;
-
-		snprintf(path, sizeof(path), i > 1 ? "%s.%u" : "%s",
-			 c->rq.pcap.file, i - 1);
-		assert_int_equal(stat(path, &st), 0);
-		assert_true(st.st_size <= ROTATE);
-		n = check_numbers(c, i - 1, n);
-	}
-	assert_int_equal(n, 200);
-	port_grant_close(&c->grant);
-	port_ops_pcap.release(&k.rq, &k.grant);
-}
-
-static void keeper_rotates_for_a_port_without_a_directory(void **state)
-{
-	check_keeper_rotates(*state);
-}
-
-static void keeper_rotates_classic_files(void **state)
-{
-	struct capture *c = *state;
-
-	c->rq.pcap.classic = true;
-	check_keeper_rotates(c);
-}
-
-static void upgrade_goes_on_in_the_file_that_is_current_then(void **state)
-{
-	struct capture *c = *state;
-	struct port_grant grant;
-	struct port *old;
-	struct keeper k;
-	uint32_t n = 0;
-
-	c->rq.pcap.rotate_files = 40;
-	keeper_start(&k, c);
-	old = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
-	assert_non_null(old);
-	grant = c->grant;
-	grant.fd[0] = fcntl(c->grant.fd[0], F_DUPFD_CLOEXEC, 0);
-	grant.resumed = true;
-	c->port = old;
-	send_numbers(c, 0, 24, 1000); /* rotates three times */
-	c->port = port_ops_pcap.open(&c->rq, &grant, &c->err);
-	assert_non_null(c->port);
-	port_ops_pcap.close(old);
-	send_numbers(c, 24, 26, 60); /* would fit into the first file too */
-	send_numbers(c, 26, 40, 1000);
-	keeper_stop(&k, c);
-	assert_int_equal(atomic_load(&k.asked_current), 1);
-	assert_same_file(grant.fd[0], c->rq.pcap.file);
-	port_grant_close(&grant);
-	for (unsigned int i = capture_files(c); i > 0; i--)
-		n = check_numbers(c, i - 1, n);
-	assert_int_equal(n, 40);
-	port_grant_close(&c->grant);
-	port_ops_pcap.release(&k.rq, &k.grant);
-}
-
-static void keeper_that_fails_costs_frames_until_it_works(void **state)
-{
-	struct capture *c = *state;
-	uint64_t end = clock_ns() + DEADLINE_NS;
-	enum drop_reason why = DROP_REASON_COUNT;
-	struct pcap_port_stats s;
-	uint8_t data[1000];
-	struct keeper k;
-	struct frame f;
-	struct stat st;
-
-	c->rq.pcap.rotate_files = 2;
-	keeper_start(&k, c);
-	c->port = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
-	assert_non_null(c->port);
-	atomic_store(&k.fails, EIO);
-	send_numbers(c, 0, 7, 1000);
-	capture_settled(c, 7);
-	send_numbers(c, 7, 8, 1000);
-	s = capture_settled(c, 8);
-	assert_int_equal(s.written, 7);
-	assert_int_equal(s.lost, 1);
-	assert_int_equal(fstat(c->grant.fd[0], &st), 0);
-	assert_true(st.st_size <= ROTATE);
-	capture_make(&f, data, sizeof(data), 8);
-	assert_int_equal(capture_send(c, &f, &why), 0);
-	assert_int_equal(why, DROP_IO_ERROR);
-	/* A short one would fit, but nobody knows whose file that is now. */
-	while (atomic_load(&k.asked) < 2 && clock_ns() < end) {
-		capture_make(&f, data, 60, 8);
-		capture_send(c, &f, &why);
-		poll(NULL, 0, 10);
-	}
-	assert_in_range(atomic_load(&k.asked), 2, 3);
-	atomic_store(&k.fails, 0);
-	do {
-		poll(NULL, 0, 10);
-		capture_make(&f, data, sizeof(data), 9);
-		capture_send(c, &f, &why);
-		pcap_port_stats(c->port, &s);
-	} while (s.written < 8 && clock_ns() < end);
-	keeper_stop(&k, c);
-	assert_int_equal(check_numbers(c, 1, 0), 7);
-	assert_true(capture_count(c, 0) > 0);
-	assert_int_equal(capture_files(c), 2);
-	port_grant_close(&c->grant);
-	port_ops_pcap.release(&k.rq, &k.grant);
-}
-
-static void port_without_directory_or_keeper_cant_rotate(void **state)
-{
-	struct capture *c = *state;
-	struct port_grant grant;
-
-	c->rq.pcap.rotate_bytes = ROTATE;
-	assert_int_equal(capture_acquire(c), 0);
-	grant = c->grant;
-	grant.nfds = 1;
-	assert_null(port_ops_pcap.open(&c->rq, &grant, &c->err));
-	assert_string_equal(c->err.reason, "bad-grant");
-	/* Where it isn't to rotate it needs neither. */
-	c->rq.pcap.rotate_bytes = 0;
-	c->port = port_ops_pcap.open(&c->rq, &grant, &c->err);
-	assert_non_null(c->port);
-	send_numbers(c, 0, 3, 60);
-	stop(c);
-	assert_int_equal(check_numbers(c, 0, 0), 3);
-}
-
-static void renew_of_what_does_not_rotate_is_refused(void **state)
-{
-	struct capture *c = *state;
-
-	capture_open(c);
-	send_numbers(c, 0, 3, 60);
-	stop(c);
-	assert_int_equal(port_ops_pcap.renew(&c->rq, &c->grant, &c->err),
-			 -EINVAL);
-	assert_string_equal(c->err.reason, "bad-rotate");
-	assert_int_equal(capture_files(c), 1);
-	assert_int_equal(check_numbers(c, 0, 0), 3);
-}
-
-static void renew_that_is_tried_again_shifts_once(void **state)
-{
-	struct capture *c = *state;
-	struct rlimit old, none;
-
-	c->rq.pcap.rotate_bytes = ROTATE;
-	c->rq.pcap.rotate_files = 3;
-	capture_open(c);
-	send_numbers(c, 0, 10, 1000); /* two files */
-	stop(c);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	none = old;
-	none.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(
-			port_ops_pcap.renew(&c->rq, &c->grant, &c->err),
-			-EMFILE);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	/* The grant still has the old file, by its new name. */
-	assert_int_equal(capture_files(c), 2);
-	assert_int_equal(check_numbers(c, 2, 0), 7);
-	assert_int_equal(check_numbers(c, 1, 7), 10);
-	assert_int_equal(port_ops_pcap.renew(&c->rq, &c->grant, &c->err), 0);
-	assert_same_file(c->grant.fd[0], c->rq.pcap.file);
-	assert_int_equal(capture_files(c), 3);
-	resume(c);
-	send_numbers(c, 10, 11, 60);
-	stop(c);
-	assert_int_equal(check_numbers(c, 2, 0), 7);
-	assert_int_equal(check_numbers(c, 0, 10), 11);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -829,6 +488,7 @@ int main(void)
 		CAPTURE_TEST(
 			classic_torn_at_any_byte_is_cut_to_its_last_packet),
 		CAPTURE_TEST(tail_of_other_bytes_is_cut_off),
+		CAPTURE_TEST(file_with_any_byte_damaged_goes_on_whole),
 		CAPTURE_TEST(file_of_a_killed_process_goes_on_whole),
 		CAPTURE_TEST(open_and_close_leave_a_resumed_file_alone),
 		CAPTURE_TEST(upgrade_has_the_frames_of_both_processes),
@@ -836,14 +496,6 @@ int main(void)
 		CAPTURE_TEST(closing_port_gives_up_reading_and_leaves_the_file),
 		CAPTURE_TEST(pcapng_stream_goes_on),
 		CAPTURE_TEST(classic_stream_goes_on),
-		CAPTURE_TEST(rotation_counts_what_was_there),
-		CAPTURE_TEST(keeper_rotates_for_a_port_without_a_directory),
-		CAPTURE_TEST(keeper_rotates_classic_files),
-		CAPTURE_TEST(upgrade_goes_on_in_the_file_that_is_current_then),
-		CAPTURE_TEST(keeper_that_fails_costs_frames_until_it_works),
-		CAPTURE_TEST(port_without_directory_or_keeper_cant_rotate),
-		CAPTURE_TEST(renew_of_what_does_not_rotate_is_refused),
-		CAPTURE_TEST(renew_that_is_tried_again_shifts_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
