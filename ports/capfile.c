@@ -1,7 +1,6 @@
 #include "ports/capfile.h"
 
 #include "base/clock.h"
-#include "ports/pcapng.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,16 +132,15 @@ static int change_file(struct capfile *cf, int (*get)(void *ctx, int *fd))
 	return rc;
 }
 
-int capfile_resume(struct capfile *cf, bool classic, bool *packets,
+int capfile_resume(struct capfile *cf, bool classic, struct pcapng_walk *walk,
 		   uint64_t *cut)
 {
-	struct pcapng_walk walk = { .classic = classic };
 	uint64_t end = 0;
 	struct stat st;
 	uint32_t n;
 	int rc;
 
-	*packets = false;
+	*walk = (struct pcapng_walk){ .classic = classic };
 	*cut = 0;
 	if (cf->stream)
 		return 0;
@@ -156,14 +154,13 @@ int capfile_resume(struct capfile *cf, bool classic, bool *packets,
 		got = read_buffer(cf, end);
 		if (got < 0)
 			return (int)got;
-		n = pcapng_walk_on(&walk, cf->buf, (uint32_t)got);
+		n = pcapng_walk_on(walk, cf->buf, (uint32_t)got);
 		end += n;
 	} while (n);
 	if (fstat(cf->from.fd, &st) < 0 ||
 	    ((uint64_t)st.st_size > end &&
 	     ftruncate(cf->from.fd, (off_t)end) < 0))
 		return -errno;
-	*packets = walk.packets;
 	if ((uint64_t)st.st_size > end)
 		*cut = (uint64_t)st.st_size - end;
 	cf->bytes = end;

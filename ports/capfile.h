@@ -44,6 +44,7 @@
 #define PORTS_CAPFILE_H
 
 #include "base/error.h"
+#include "ports/pcapng.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -128,13 +129,13 @@ int capfile_flush(struct capfile *cf) __attribute__((warn_unused_result));
 /*
  * Where from->resumed, once, before anything is written, and when nobody else
  * writes any more: find the end of what is whole and cut off the rest (*cut
- * bytes). cf->bytes is what's left, 0 for a stream; *packets: is one among it?
- * The buffer must be empty. Takes as long as reading the file does, but
- * CAPFILE_CLOSE_NS at most once stopfd is readable.
+ * bytes). cf->bytes is what's left, and *walk has been through that; a stream
+ * has neither. The buffer must be empty. Takes as long as reading the file
+ * does, but CAPFILE_CLOSE_NS at most once stopfd is readable.
  *
  * Returns 0, or -errno: then the file is as it was; may be called again.
  */
-int capfile_resume(struct capfile *cf, bool classic, bool *packets,
+int capfile_resume(struct capfile *cf, bool classic, struct pcapng_walk *walk,
 		   uint64_t *cut) __attribute__((warn_unused_result));
 
 /*

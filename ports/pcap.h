@@ -26,14 +26,14 @@
  *
  * A grant that an earlier process has used (`resumed`) is gone on with where
  * that one stopped, by crash or by upgrade: a torn packet at the end is cut off
- * and more packets follow, in pcapng behind a new section header, in the
- * classic format behind the last packet. open leaves the file alone: the
+ * and more packets follow; in pcapng with descriptions of their interfaces, in
+ * a FIFO behind a new section header as well. open leaves the file alone: the
  * earlier process may still write and rotate, up to its close, which must come
  * before the first frame is sent here; then a keeper is asked which file is the
- * current one. What it had accepted and not written when it
- * crashed, a millisecond's frames, is lost. In a FIFO nothing can be cut off: a
- * reader that gets half a packet finds an error there. A file without a frame
- * since keeps its torn end.
+ * current one. What had been accepted and not written at a crash is lost: a
+ * millisecond's frames, or the ring's where the disk was slow. In a FIFO
+ * nothing can be cut off: a reader that gets half a packet finds an error
+ * there. A file without a frame since keeps its torn end.
  *
  * A filter (libpcap's language) sees a frame as it will be written: tagged
  * frames need "vlan and ..", and with `segment` it judges segments. Names in it

@@ -109,22 +109,30 @@ static void output_begin(struct pcap_output *o)
 	}
 }
 
-/* Take over what an earlier process has left. Its interfaces end with its
- * section, and a new one needs no look at them. */
+/*
+ * Take over what an earlier process has left. Names get interfaces again,
+ * numbered behind those that are there: nobody need know what these are.
+ */
 static int output_resume(struct pcap_output *o)
 {
+	struct pcapng_walk walk;
 	uint64_t cut;
-	int rc = capfile_resume(&o->file, o->classic, &o->has_packet, &cut);
+	int rc = capfile_resume(&o->file, o->classic, &walk, &cut);
 
 	if (rc < 0) {
 		output_failed(o, rc);
 		return rc;
 	}
 	o->resume = false;
+	o->has_packet = walk.packets;
 	/* A stream's header has gone long ago, or its reader misses it: that
 	 * nobody can know. */
-	o->begun = o->classic && (o->file.stream || o->file.bytes);
+	o->begun = walk.begun || (o->classic && o->file.stream);
+	if (walk.interfaces > UINT16_MAX - PCAP_NAMES_MAX)
+		o->begun = false; /* after many restarts: count anew */
 	o->begun_written = o->begun;
+	if (o->begun)
+		o->nnumbers = o->nnumbers_written = (uint16_t)walk.interfaces;
 	if (cut)
 		log_notice("port",
 			   "%s: cut off %llu bytes at the end of %s that were "

@@ -13,9 +13,11 @@
  *
  * A file that an earlier process has written to is not touched before the first
  * packet: until then that process may still be writing its last ones. Then it
- * is read through to its last whole packet (capfile_resume), and goes on:
- * pcapng with a new section, classic pcap with packets. What is in it counts
- * for the rotation.
+ * is read through to its last whole packet (capfile_resume), and goes on behind
+ * it; interfaces are described again. (In the same section: Wireshark 4.0 takes
+ * the names of a second one's interfaces from the first.) What is in it counts
+ * for the rotation. A pcapng stream, of which nothing can be read, goes on with
+ * a new section.
  *
  * After a failed write packets are refused for PCAP_RETRY_NS, then it is tried
  * again.

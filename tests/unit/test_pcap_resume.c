@@ -13,8 +13,6 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
-#define SECTION 0x0a0d0d0a
-
 /* ---- what is in the file ---- */
 
 /* What the grant's file has, up to `max` bytes. */
@@ -32,24 +30,62 @@ static void set_content(const struct capture *c, const uint8_t *from, size_t n)
 	assert_int_equal(pwrite(c->grant.fd[0], from, n, 0), n);
 }
 
-/* How many sections has FILE? */
-static unsigned int sections(const struct capture *c)
+static uint32_t get32(const uint8_t *p)
 {
-	static uint8_t file[1 << 20];
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* What a pcapng file has; packets by the names of their interfaces. */
+struct inventory {
+	unsigned int sections, interfaces, vm1, vm2, others;
+};
+
+static void count_packet(struct inventory *inv, const uint8_t *const *interface,
+			 uint32_t i)
+{
+	const uint8_t *name = interface[i] + 20; /* its first option */
+
+	if (!memcmp(name, "vm1", 3))
+		inv->vm1++;
+	else if (!memcmp(name, "vm2", 3))
+		inv->vm2++;
+	else
+		inv->others++;
+}
+
+static struct inventory take_inventory(const struct capture *c)
+{
+	static uint8_t file[8 << 20];
+	static const uint8_t *interface[UINT16_MAX];
 	size_t size = content(c, file, sizeof(file)), at = 0;
-	unsigned int n = 0;
+	struct inventory inv = { 0 };
+	uint32_t n = 0;
 
-	while (at < size) {
-		uint32_t type, len;
-
+	for (; at < size; at += get32(file + at + 4)) {
 		assert_true(size - at >= 12);
-		memcpy(&type, file + at, 4);
-		memcpy(&len, file + at + 4, 4);
-		assert_true(len >= 12 && len <= size - at);
-		n += type == SECTION;
-		at += len;
+		assert_in_range(get32(file + at + 4), 12, size - at);
+		switch (get32(file + at)) {
+		case 0x0a0d0d0a:
+			inv.sections++;
+			n = 0;
+			break;
+		case 1:
+			assert_true(n < UINT16_MAX);
+			interface[n++] = file + at;
+			inv.interfaces++;
+			break;
+		case 6:
+			assert_true(get32(file + at + 8) < n);
+			count_packet(&inv, interface, get32(file + at + 8));
+			break;
+		default:
+			fail_msg("block type %u", get32(file + at));
+		}
 	}
-	return n;
+	return inv;
 }
 
 /* ---- after a clean end ---- */
@@ -69,12 +105,51 @@ static void check_goes_on(struct capture *c)
 	assert_int_equal(capture_check(c, 0, 0), 80);
 }
 
-static void pcapng_goes_on_in_a_new_section(void **state)
+static void pcapng_goes_on_with_the_names_of_now(void **state)
 {
 	struct capture *c = *state;
+	struct inventory inv;
 
 	check_goes_on(c);
-	assert_int_equal(sections(c), 4);
+	inv = take_inventory(c);
+	assert_int_equal(inv.sections, 1);
+	assert_int_equal(inv.vm1, 80);
+	capture_resume(c);
+	assert_int_equal(pcap_port_name(c->port, 1, "vm2"), 0);
+	capture_numbers(c, 80, 90, 61);
+	assert_int_equal(pcap_port_name(c->port, 1, NULL), 0);
+	capture_numbers(c, 90, 95, 61);
+	capture_stop(c);
+	inv = take_inventory(c);
+	assert_int_equal(inv.sections, 1);
+	assert_int_equal(inv.vm1, 80);
+	assert_int_equal(inv.vm2, 10);
+	assert_int_equal(inv.others, 5);
+	assert_int_equal(capture_check(c, 0, 0), 95);
+}
+
+static void file_with_too_many_interfaces_gets_a_new_section(void **state)
+{
+	static uint8_t many[8 << 20];
+	struct capture *c = *state;
+	struct inventory inv;
+	uint32_t size;
+
+	capture_open(c);
+	size = pcapng_section(many);
+	for (unsigned int n = 0; n < UINT16_MAX; n++)
+		size += pcapng_interface(many + size, "old", 0);
+	set_content(c, many, size);
+	capture_stop(c);
+	capture_resume(c);
+	assert_int_equal(pcap_port_name(c->port, 1, "vm2"), 0);
+	capture_numbers(c, 0, 5, 61);
+	capture_stop(c);
+	inv = take_inventory(c);
+	assert_int_equal(inv.sections, 2);
+	assert_int_equal(inv.interfaces, UINT16_MAX + 2);
+	assert_int_equal(inv.vm2, 5);
+	assert_int_equal(inv.others, 0);
 }
 
 static void classic_goes_on_behind_the_last_packet(void **state)
@@ -411,7 +486,7 @@ static void closing_port_gives_up_reading_and_leaves_the_file(void **state)
 	struct capfile cf;
 	struct stat st;
 	uint64_t cut;
-	bool packets;
+	struct pcapng_walk walk;
 
 	capture_open(c);
 	capture_numbers(c, 0, 5, 60);
@@ -420,13 +495,12 @@ static void closing_port_gives_up_reading_and_leaves_the_file(void **state)
 	from.fd = c->grant.fd[0];
 	assert_int_equal(capfile_init(&cf, &from, eventfd(1, EFD_CLOEXEC)), 0);
 	cf.deadline = 1; /* long ago */
-	assert_int_equal(capfile_resume(&cf, false, &packets, &cut),
-			 -ETIMEDOUT);
+	assert_int_equal(capfile_resume(&cf, false, &walk, &cut), -ETIMEDOUT);
 	assert_int_equal(fstat(from.fd, &st), 0);
 	assert_int_equal(st.st_size, 300);
 	cf.deadline = 0; /* it has been told only now: there is time */
-	assert_int_equal(capfile_resume(&cf, false, &packets, &cut), 0);
-	assert_true(packets);
+	assert_int_equal(capfile_resume(&cf, false, &walk, &cut), 0);
+	assert_true(walk.packets);
 	assert_int_equal(fstat(from.fd, &st), 0);
 	assert_int_equal(st.st_size + (off_t)cut, 300);
 	assert_int_equal(cf.bytes, st.st_size);
@@ -480,7 +554,8 @@ static void classic_stream_goes_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CAPTURE_TEST(pcapng_goes_on_in_a_new_section),
+		CAPTURE_TEST(pcapng_goes_on_with_the_names_of_now),
+		CAPTURE_TEST(file_with_too_many_interfaces_gets_a_new_section),
 		CAPTURE_TEST(classic_goes_on_behind_the_last_packet),
 		CAPTURE_TEST(empty_file_begins_as_a_new_one),
 		CAPTURE_TEST(long_file_is_read_through_to_its_end),
