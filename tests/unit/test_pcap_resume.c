@@ -30,6 +30,8 @@ static void set_content(const struct capture *c, const uint8_t *from, size_t n)
 	assert_int_equal(pwrite(c->grant.fd[0], from, n, 0), n);
 }
 
+#define SECTION 0x0a0d0d0a /* first type of a pcapng section */
+
 static uint32_t get32(const uint8_t *p)
 {
 	uint32_t v;
@@ -68,7 +70,7 @@ static struct inventory take_inventory(const struct capture *c)
 		assert_true(size - at >= 12);
 		assert_in_range(get32(file + at + 4), 12, size - at);
 		switch (get32(file + at)) {
-		case 0x0a0d0d0a:
+		case SECTION:
 			inv.sections++;
 			n = 0;
 			break;
@@ -514,7 +516,7 @@ static void check_stream(struct capture *c)
 {
 	static uint8_t stream[60000];
 	char path[PORT_PATH_MAX + 4];
-	ssize_t n;
+	ssize_t n, more;
 	FILE *out;
 	int fd;
 
@@ -524,11 +526,15 @@ static void check_stream(struct capture *c)
 	capture_open(c);
 	capture_numbers(c, 0, 10, 61);
 	capture_stop(c);
+	n = read(fd, stream, sizeof(stream));
+	assert_true(n > 0);
 	capture_resume(c);
 	capture_numbers(c, 10, 20, 61);
 	capture_stop(c);
-	n = read(fd, stream, sizeof(stream));
-	assert_true(n > 0);
+	more = read(fd, stream + n, sizeof(stream) - (size_t)n);
+	assert_true(more > 0);
+	assert_int_equal(get32(stream + n) == SECTION, !c->rq.pcap.classic);
+	n += more;
 	close(fd);
 	snprintf(path, sizeof(path), "%s.1", c->rq.pcap.file);
 	out = fopen(path, "w");
