@@ -173,6 +173,12 @@ const struct ucred *rpc_call_peer(const struct rpc_call *call)
 	return &call->peer;
 }
 
+const gid_t *rpc_call_groups(const struct rpc_call *call, size_t *n)
+{
+	*n = 0;
+	return call->conn ? rpc_conn_groups(call->conn, n) : NULL;
+}
+
 const char *rpc_call_method(const struct rpc_call *call)
 {
 	return call->method->name;
@@ -288,7 +294,7 @@ static void call_run(struct rpc_call *call, const char *name, json_t *params)
 		return;
 	}
 	if (server->guard &&
-	    server->guard(call, call->method, server->ctx, &e)) {
+	    server->guard(call, call->method, params, server->ctx, &e)) {
 		rpc_error(call, &e);
 		return;
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,37 @@ static void on_write(evutil_socket_t fd, short what, void *arg);
 static void on_turn(evutil_socket_t fd, short what, void *arg);
 static void on_life(evutil_socket_t fd, short what, void *arg);
 
+/*
+ * The peer's supplementary groups. A connection without them is a connection:
+ * where they can't be had its user is in none of them.
+ */
+static void groups_get(struct rpc_conn *conn, int fd)
+{
+	socklen_t size = 0;
+	gid_t *all, *kept;
+	size_t n;
+
+	/* Asked with no room, the kernel says how much is needed. */
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) ||
+	    errno != ERANGE || size > NGROUPS_MAX * sizeof(gid_t))
+		return;
+	all = malloc(size);
+	if (!all || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, all, &size)) {
+		free(all);
+		return;
+	}
+	n = size / sizeof(gid_t);
+	if (n > RPC_GROUPS_MAX) {
+		log_notice("control", "user %u is in %zu groups: %d count",
+			   (unsigned int)conn->peer.uid, n, RPC_GROUPS_MAX);
+		n = RPC_GROUPS_MAX;
+		kept = realloc(all, n * sizeof(gid_t));
+		all = kept ? kept : all;
+	}
+	conn->groups = all;
+	conn->n_groups = n;
+}
+
 struct rpc_conn *rpc_conn_new(struct rpc_server *server, int fd)
 {
 	struct rpc_conn *conn = calloc(1, sizeof(*conn));
@@ -41,6 +73,7 @@ struct rpc_conn *rpc_conn_new(struct rpc_server *server, int fd)
 		err = errno;
 		goto out;
 	}
+	groups_get(conn, fd);
 	conn->out = evbuffer_new();
 	if (!conn->out)
 		goto out;
@@ -67,6 +100,8 @@ struct rpc_conn *rpc_conn_new(struct rpc_server *server, int fd)
 out:
 	if (conn && conn->out)
 		evbuffer_free(conn->out);
+	if (conn)
+		free(conn->groups);
 	free(conn);
 	close(fd);
 	errno = err;
@@ -95,8 +130,20 @@ void rpc_conn_free(struct rpc_conn *conn)
 	evbuffer_free(conn->out);
 	free(conn->in);
 	json_decref(conn->topics);
+	free(conn->groups);
 	close(conn->fd);
 	free(conn);
+}
+
+const struct ucred *rpc_conn_peer(const struct rpc_conn *conn)
+{
+	return &conn->peer;
+}
+
+const gid_t *rpc_conn_groups(const struct rpc_conn *conn, size_t *n)
+{
+	*n = conn->n_groups;
+	return conn->groups;
 }
 
 void rpc_conn_kick(struct rpc_conn *conn)

@@ -102,6 +102,9 @@ static json_t *method_object(const struct rpc_method *method)
 	if (method->positional)
 		json_object_set_new(object, "x-positional",
 				    json_string(method->positional));
+	if (method->access)
+		json_object_set_new(object, "x-access",
+				    json_string(method->access));
 	if (method->nulls)
 		json_object_set_new(object, "x-nulls", json_true());
 	if (method->open_params)

@@ -74,6 +74,8 @@ struct rpc_conn {
 	struct rpc_server *server;
 	int fd;
 	struct ucred peer;
+	gid_t *groups; /* supplementary ones; NULL = none */
+	size_t n_groups;
 	struct event read_ev, write_ev, turn_ev;
 	struct event life_ev;  /* limits.max_life is over */
 	bool reading, writing; /* which events are added */

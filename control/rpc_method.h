@@ -74,12 +74,16 @@ struct rpc_method {
 				 */
 	const struct rpc_param *params; /* NULL = takes none */
 	const char *result;		/* one line on what it returns */
-	bool nulls;	  /* null passes for what isn't required: it takes a
-			   * parameter back
-			   */
-	bool open_params; /* more parameters than the table's are allowed, and
-			   * checked by the handler: avoid it
-			   */
+	bool nulls;	    /* null passes for what isn't required: it takes a
+			     * parameter back
+			     */
+	bool open_params;   /* more parameters than the table's are allowed, and
+			     * checked by the handler: avoid it
+			     */
+	const char *access; /* a word for the program's own guard, such as
+			     * "viewer", see rpc_guard_fn; rpc.discover shows
+			     * it as x-access; or NULL
+			     */
 
 	/*
 	 * Run the method. `params` is an object that has passed the checks
@@ -137,8 +141,9 @@ bool rpc_get_bool(const json_t *params, const char *key, bool otherwise);
 /*
  * The OpenRPC 1.2.6 description of a table. Each parameter is a content
  * descriptor with a JSON schema; x-positional of a method and x-completion of
- * a parameter are extensions for the command line. `rpc.discover` itself is
- * added. Returns a new reference, NULL when memory is short.
+ * a parameter are extensions for the command line, x-access of a method tells
+ * who may call it. `rpc.discover` itself is added. Returns a new reference,
+ * NULL when memory is short.
  */
 json_t *rpc_discover(const struct rpc_method *table, const char *title,
 		     const char *version);

@@ -70,18 +70,23 @@ static void turn_away(int fd)
 /* Are there as many connections as may be, in all or of this peer's user? */
 static bool crowded(const struct rpc_server *server, int fd)
 {
+	const struct rpc_limits *limits = &server->limits;
 	const struct rpc_conn *conn;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	unsigned int n = 0;
 
-	if (server->n_conns >= server->limits.max_conns)
+	if (server->n_conns >= limits->max_conns)
 		return true;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		return false; /* rpc_conn_new() will say why */
+	if (limits->reserved && (peer.uid == 0 || peer.uid == geteuid()))
+		return false;
+	if (server->n_conns + limits->reserved >= limits->max_conns)
+		return true;
 	LIST_FOREACH(conn, &server->conns, entry)
 		n += conn->peer.uid == peer.uid;
-	return n >= server->limits.max_per_uid;
+	return n >= limits->max_per_uid;
 }
 
 int rpc_server_serve(struct rpc_server *server, int fd)
@@ -196,6 +201,19 @@ void rpc_server_set_info(struct rpc_server *server, const char *title,
 void rpc_server_set_guard(struct rpc_server *server, rpc_guard_fn *guard)
 {
 	server->guard = guard;
+}
+
+void rpc_server_review(struct rpc_server *server, rpc_keep_fn *keep, void *ctx)
+{
+	struct rpc_conn *conn;
+
+	/* They close in their own turn: none of them vanishes in here. */
+	LIST_FOREACH(conn, &server->conns, entry) {
+		if (keep(conn, ctx))
+			continue;
+		conn->closing = true;
+		rpc_conn_kick(conn);
+	}
 }
 
 static int accept_start(struct rpc_server *server, struct error *e)

@@ -60,15 +60,28 @@ struct rpc_limits {
 	unsigned int max_life;	  /* seconds until a connection is closed,
 				   * whatever it does; no bound
 				   */
+	unsigned int reserved;	  /* of max_conns for uid 0 and our own user,
+				   * whom max_per_uid doesn't bind then; none
+				   */
 };
 
+/* Supplementary groups that are known of a peer, see rpc_call_groups(). */
+#define RPC_GROUPS_MAX 1024
+
 /*
- * Asked before a method's parameters are looked at. Return 0 to let the call
- * pass, or fill `e` and return -errno to refuse it. rpc_call_peer() tells who
- * asks.
+ * Asked before a method's parameters are checked: a peer that may not call it
+ * isn't told what is wrong with them. Return 0 to let the call pass, or fill
+ * `e` and return -errno to refuse it. rpc_call_peer() and rpc_call_groups()
+ * tell who asks.
+ *
+ * params  as the peer sent them: any JSON value. What isn't as the table says
+ *	   is refused right after the guard, so it may pass here.
  */
 typedef int rpc_guard_fn(struct rpc_call *call, const struct rpc_method *method,
-			 void *ctx, struct error *e);
+			 const json_t *params, void *ctx, struct error *e);
+
+/* May a connection go on? See rpc_server_review(). */
+typedef bool rpc_keep_fn(const struct rpc_conn *conn, void *ctx);
 
 /* ---- Server ---- */
 
@@ -94,6 +107,13 @@ void rpc_server_set_info(struct rpc_server *server, const char *title,
 
 /* Who may call what; NULL = everybody everything. */
 void rpc_server_set_guard(struct rpc_server *server, rpc_guard_fn *guard);
+
+/*
+ * Hang up on the connections for which `keep` is false, once the answers that
+ * are queued are out: who may do what has changed, and some of them may listen
+ * for events that aren't for them any more. May be called in a handler.
+ */
+void rpc_server_review(struct rpc_server *server, rpc_keep_fn *keep, void *ctx);
 
 /*
  * Listen on a socket at `path`. A lock on "PATH.lock" makes taking it
@@ -173,6 +193,18 @@ void rpc_fail(struct rpc_call *call, int err, const char *reason,
 
 /* Who called: as the kernel saw the peer at connect (SO_PEERCRED). */
 const struct ucred *rpc_call_peer(const struct rpc_call *call);
+
+/*
+ * The peer's supplementary groups at connect (SO_PEERGROUPS), *n of them; the
+ * group of rpc_call_peer() needn't be one. Of more than RPC_GROUPS_MAX the
+ * rest isn't known, and none are once the connection is gone: who asks what a
+ * group permits gets too few of them, never too many. Borrowed.
+ */
+const gid_t *rpc_call_groups(const struct rpc_call *call, size_t *n);
+
+/* The same two of a connection. */
+const struct ucred *rpc_conn_peer(const struct rpc_conn *conn);
+const gid_t *rpc_conn_groups(const struct rpc_conn *conn, size_t *n);
 
 /* The method's name; valid as long as the call. */
 const char *rpc_call_method(const struct rpc_call *call);

@@ -1,5 +1,7 @@
 #include "switchd/config.h"
 
+#include "switchd/roles.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -58,6 +60,8 @@ static const struct rpc_param daemon_params[] = {
 	PARAM_INT("workers", 1, SWITCH_WORKERS_MAX, "datapath threads"),
 	PARAM_INT("ports-max", 2, 65535, "bound on the number of ports"),
 	PARAM_INT("fdb-entries", 64, FDB_ENTRIES_MAX, "size of the FDB"),
+	{ .name = "roles", .type = RPC_OBJECT }, /* see roles.h */
+	{ .name = "users", .type = RPC_OBJECT },
 	{ 0 },
 };
 
@@ -391,6 +395,8 @@ int config_check(const json_t *config, struct error *err)
 
 	if (r == 0)
 		r = check_object(config, "daemon", daemon_params, err);
+	if (r == 0)
+		r = roles_check(json_object_get(config, "daemon"), err);
 	if (r == 0)
 		r = check_settings(config, err);
 	if (r == 0)

@@ -71,14 +71,18 @@ int config_apply(struct sw *sw, const json_t *config,
 		 struct config_changes *changes, struct error *err)
 	__attribute__((warn_unused_result));
 
+/* May this checked configuration be applied? 0, or -errno with *err. */
+typedef int config_vet_fn(const json_t *config, void *ctx, struct error *err);
+
 /*
  * The same for a file, which is read and checked first. Errors name file, line
- * and path. `out` (may be NULL) gets a new reference to what was read, on
- * success only. Returns 0 or -errno with *err.
+ * and path. `vet` (may be NULL) is asked before anything changes. `out` (may
+ * be NULL) gets a new reference to what was read, on success only. Returns 0
+ * or -errno with *err.
  */
-int config_apply_file(struct sw *sw, const char *file, json_t **out,
-		      struct config_changes *changes, struct error *err)
-	__attribute__((warn_unused_result));
+int config_apply_file(struct sw *sw, const char *file, config_vet_fn *vet,
+		      void *ctx, json_t **out, struct config_changes *changes,
+		      struct error *err) __attribute__((warn_unused_result));
 
 /* The running configuration as such an object (a new reference), with
  * `daemon` (may be NULL) as its daemon object. */

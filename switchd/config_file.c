@@ -93,8 +93,9 @@ json_t *config_load(const char *file, struct error *err)
 	return config;
 }
 
-int config_apply_file(struct sw *sw, const char *file, json_t **out,
-		      struct config_changes *changes, struct error *err)
+int config_apply_file(struct sw *sw, const char *file, config_vet_fn *vet,
+		      void *ctx, json_t **out, struct config_changes *changes,
+		      struct error *err)
 {
 	size_t len = 0;
 	char *text = file_read(file, &len, err);
@@ -106,7 +107,9 @@ int config_apply_file(struct sw *sw, const char *file, json_t **out,
 	else
 		error_locate(err, file, 0);
 	if (config) {
-		r = config_apply(sw, config, changes, err);
+		r = vet ? vet(config, ctx, err) : 0;
+		if (r == 0)
+			r = config_apply(sw, config, changes, err);
 		if (r < 0)
 			error_locate(err, file, config_line(text, err->path));
 	}

@@ -6,6 +6,7 @@
 #include "ports/link.h"
 #include "ports/pcap.h"
 #include "switchd/notify.h"
+#include "switchd/roles.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -439,21 +440,28 @@ static const struct rpc_limits helper_limits = {
 
 static int make_sockets(struct daemon *d, struct error *err)
 {
+	/* With roles everybody may connect: they decide. */
+	bool open = roles_configured(d->daemon_json);
 	int fd = notify_listen_fd();
 	gid_t gid;
 	int r = socket_gid(d->settings.socket_group, &gid, err);
 
+	if (r == 0)
+		r = roles_load(d->daemon_json, gid, roles_resolve_system, NULL,
+			       &d->roles, err);
 	if (r < 0)
 		return r;
-	d->rpc = rpc_server_new(d->base, daemon_methods, d, NULL);
+	d->rpc = rpc_server_new(d->base, daemon_methods, d,
+				open ? &access_limits : NULL);
 	d->helper = rpc_server_new(d->base, daemon_helper_methods, d,
 				   &helper_limits);
 	if (!d->rpc || !d->helper)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 	rpc_server_set_info(d->rpc, "switchd", PACKAGE_VERSION);
+	rpc_server_set_guard(d->rpc, access_guard);
 	r = fd >= 0 ? rpc_server_adopt(d->rpc, fd, err)
-		    : rpc_server_listen(d->rpc, d->settings.socket, 0660, gid,
-					err);
+		    : rpc_server_listen(d->rpc, d->settings.socket,
+					open ? 0666 : 0660, gid, err);
 	if (r < 0)
 		return r;
 	/* Anybody may ask there: the ACL decides. */
@@ -488,7 +496,7 @@ static int start(struct daemon *d, struct error *err)
 	if (r == 0)
 		r = make_sockets(d, err);
 	if (r == 0 && file)
-		r = config_apply_file(d->sw, file, NULL, &c, err);
+		r = config_apply_file(d->sw, file, NULL, NULL, NULL, &c, err);
 	if (r < 0)
 		return r;
 	switch_commit(d->sw);
@@ -545,9 +553,34 @@ int daemon_apply(struct daemon *d, const json_t *config,
 	return 0;
 }
 
+/* What can fail of new roles does so before anything has changed. *ctx: those
+ * of now, and then the new ones. */
+static int vet_roles(const json_t *config, void *ctx, struct error *err)
+{
+	struct roles **roles = ctx;
+
+	return roles_reload(*roles, json_object_get(config, "daemon"), roles,
+			    err);
+}
+
+static void take_roles(struct daemon *d, struct roles *roles,
+		       const json_t *daemon_json)
+{
+	bool open = roles_configured(d->daemon_json);
+
+	access_change(d, roles);
+	if (open != roles_configured(daemon_json))
+		log_warning("config", "the mode of the control socket follows "
+				      "\"roles\" when switchd is started "
+				      "again");
+	if (roles_adopt(&d->daemon_json, daemon_json) < 0)
+		log_err("config", "no memory: config.save knows the old roles");
+}
+
 int daemon_reload(struct daemon *d, struct config_changes *changes,
 		  struct error *err)
 {
+	struct roles *roles = d->roles;
 	json_t *config;
 	int r;
 
@@ -555,9 +588,14 @@ int daemon_reload(struct daemon *d, struct config_changes *changes,
 		return error_set(err, ENOENT, "no-config", NULL,
 				 "switchd was started without a configuration "
 				 "file (-c)");
-	r = config_apply_file(d->sw, d->options.config, &config, changes, err);
-	if (r < 0)
+	r = config_apply_file(d->sw, d->options.config, vet_roles, &roles,
+			      &config, changes, err);
+	if (r < 0) {
+		if (roles != d->roles)
+			roles_free(roles);
 		return r;
+	}
+	take_roles(d, roles, json_object_get(config, "daemon"));
 	warn_fixed(d, config);
 	json_decref(config);
 	tell_applied(d, changes);
@@ -584,6 +622,7 @@ void daemon_free(struct daemon *d)
 	rpc_server_free(d->helper);
 	rpc_server_free(d->rpc);
 	d->rpc = d->helper = NULL;
+	roles_free(d->roles);
 	switch_free(d->sw);
 	for (unsigned int i = 0; i < sizeof(ev) / sizeof(ev[0]); i++)
 		if (ev[i])

@@ -11,11 +11,13 @@
 #define SWITCHD_DAEMON_H
 
 #include "control/rpc_server.h"
+#include "switchd/access.h"
 #include "switchd/config.h"
 
 #include <event2/event.h>
 
 struct link_monitor;
+struct roles;
 
 /* From the command line; strings are borrowed. */
 struct daemon_options {
@@ -32,6 +34,8 @@ struct daemon {
 	struct sw *sw;
 	struct rpc_server *rpc;	   /* the control socket */
 	struct rpc_server *helper; /* switchd-helper's; NULL: none */
+	struct roles *roles;	   /* who is who on the control socket */
+	struct access_refused refused;
 	struct link_monitor *links;
 	struct event *commit, *reap, *tick, *failed, *link, *fdb_events;
 	struct event *sigterm, *sigint, *sighup;

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += switchd/libswitchd.a
 switchd_libswitchd_a_SOURCES = \
+	switchd/access.c switchd/access.h \
 	switchd/config.c switchd/config.h \
 	switchd/config_apply.c \
 	switchd/config_file.c \
@@ -22,6 +23,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/pipeline.c switchd/pipeline.h \
 	switchd/portconf.c switchd/portconf.h \
 	switchd/portconf_params.h \
+	switchd/roles.c switchd/roles.h \
 	switchd/snapshot.c switchd/snapshot.h \
 	switchd/static.c \
 	switchd/switch.c switchd/switch.h \

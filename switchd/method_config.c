@@ -150,8 +150,8 @@ void method_config_save(struct rpc_call *call, json_t *params, void *ctx)
 			 "say file=/PATH");
 		return;
 	}
-	/* The file is written with our rights: not wherever a member of the
-	 * socket's group says. */
+	/* The file is written with our rights: not wherever any admin of the
+	 * switch says. */
 	if (uid != 0 && uid != geteuid() &&
 	    (!d->options.config || strcmp(file, d->options.config) != 0)) {
 		rpc_fail(call, EPERM, "not-permitted", "file",

@@ -15,14 +15,15 @@ void method_switch_show(struct rpc_call *call, json_t *params, void *ctx)
 	(void)params;
 	fdb_stats_get(d->sw->shared.fdb, &f);
 	o = json_pack(
-		"{s:s,s:I,s:i,s:i,s:i,s:i,s:i,s:s,s:s}", "version",
+		"{s:s,s:I,s:i,s:i,s:i,s:i,s:i,s:s,s:s,s:I}", "version",
 		PACKAGE_VERSION, "uptime",
 		(json_int_t)((clock_ns() - d->sw->started_ns) / CLOCK_NS_PER_S),
 		"workers", (int)d->sw->nworkers, "ports", (int)d->sw->nports,
 		"ports-max", (int)d->sw->shared.ports_max, "addresses",
 		(int)(f.entries + f.static_entries), "fdb-entries",
 		(int)f.capacity, "socket", d->settings.socket, "config",
-		d->options.config ? d->options.config : "");
+		d->options.config ? d->options.config : "", "refused-calls",
+		(json_int_t)d->refused.count);
 	json_object_update_new(o, config_settings_show(&d->sw->settings));
 	rpc_reply(call, o);
 }

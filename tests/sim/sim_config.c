@@ -490,7 +490,7 @@ static void load(struct sim *s, const char *file)
 	struct config_changes c;
 	struct error err = { 0 };
 
-	if (config_apply_file(s->sw, file, NULL, &c, &err) < 0)
+	if (config_apply_file(s->sw, file, NULL, NULL, NULL, &c, &err) < 0)
 		print_error("%s at %s\n", err.message, err.path);
 	assert_int_equal(err.err, 0);
 }

@@ -144,7 +144,7 @@ static const struct rpc_param rig_topic_params[] = {
 static const struct rpc_method rig_table[] = {
 	{ .name = "rig.count", .handler = rig_count },
 	{ .name = "rig.echo", .params = rig_echo_params, .handler = rig_echo },
-	{ .name = "rig.fail", .handler = rig_fail },
+	{ .name = "rig.fail", .access = "few", .handler = rig_fail },
 	{ .name = "rig.fd", .params = rig_n_params, .handler = rig_fd },
 	{ .name = "rig.defer", .handler = rig_defer },
 	{ .name = "rig.big", .params = rig_n_params, .handler = rig_big },

@@ -3,6 +3,8 @@
 
 #include "tests/unit/rpc_rig.h"
 
+#include <grp.h>
+
 #define COUNT_LINE "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rig.count\"}\n"
 
 static struct rig rig;
@@ -365,6 +367,123 @@ static void slow_subscriber_is_told_its_loss_exactly(void **state)
 	rig_hangup(&c);
 }
 
+/* ---- Who is there ---- */
+
+#define STRANGER 65534
+
+/* A connection of that user's; what the server says to it. */
+static int connect_as(uid_t uid, struct rig_client *c)
+{
+	int ends[2], r;
+
+	assert_int_equal(seteuid(uid), 0);
+	r = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(r, 0);
+	rig_client_init(c, ends[0]);
+	return rpc_server_serve(rig.server, ends[1]);
+}
+
+static void some_connections_are_kept_for_root(void **state)
+{
+	struct rpc_limits limits = { .max_conns = 4,
+				     .reserved = 2,
+				     .max_per_uid = 1 };
+	struct rig_client c[6];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	rig_fini(&rig);
+	rig_init(&rig, &limits);
+	assert_int_equal(connect_as(STRANGER, &c[0]), 0);
+	assert_int_equal(connect_as(STRANGER, &c[1]), -EMFILE);
+	assert_int_equal(connect_as(STRANGER - 1, &c[2]), 0);
+	assert_int_equal(connect_as(STRANGER - 2, &c[3]), -EMFILE);
+	assert_int_equal(connect_as(0, &c[4]), 0);
+	assert_int_equal(connect_as(0, &c[5]), 0);
+	assert_int_equal(rpc_server_conns(rig.server), 4);
+	rig_expect_error(&rig, &c[3], -32005, "too-many-connections", "");
+	for (int i = 0; i < 6; i++)
+		rig_hangup(&c[i]);
+}
+
+/* Connects with the groups 1000, 1001 and so on; what is known of them. */
+static const gid_t *groups_seen(size_t n, size_t *seen, struct rig_client *c)
+{
+	gid_t *groups = calloc(n + 1, sizeof(*groups)), old[1024];
+	int n_old = getgroups(1024, old);
+
+	assert_non_null(groups);
+	assert_true(n_old >= 0);
+	for (size_t i = 0; i < n; i++)
+		groups[i] = (gid_t)(1000 + i);
+	assert_int_equal(setgroups(n, groups), 0);
+	rig_connect(&rig, c);
+	assert_int_equal(setgroups((size_t)n_old, old), 0);
+	free(groups);
+	rig_say(&rig, c,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,"
+		"\"method\":\"rig.echo\"}");
+	rig_expect(&rig, c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}");
+	return rpc_conn_groups(newest(), seen);
+}
+
+static void peers_groups_are_known_up_to_a_bound(void **state)
+{
+	const size_t numbers[] = {
+		0, 1, 3, RPC_GROUPS_MAX, RPC_GROUPS_MAX + 1, 65536
+	};
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		struct rig_client c;
+		size_t n, want = numbers[i];
+		const gid_t *groups = groups_seen(want, &n, &c);
+
+		if (want > RPC_GROUPS_MAX)
+			want = RPC_GROUPS_MAX;
+		assert_int_equal(n, want);
+		for (size_t k = 0; k < n; k++)
+			assert_int_equal(groups[k], 1000 + k);
+		rig_hangup(&c);
+	}
+}
+
+static bool keep_one(const struct rpc_conn *conn, void *ctx)
+{
+	assert_int_equal(rpc_conn_peer(conn)->uid, geteuid());
+	return conn == ctx;
+}
+
+static void review_hangs_up_once_what_was_said_is_out(void **state)
+{
+	struct rig_client keep, c;
+
+	(void)state;
+	rig_connect(&rig, &c);
+	subscribe(&c, "");
+	rig_connect(&rig, &keep);
+	subscribe(&keep, "");
+	rpc_server_notify(rig.server, "event", "before", NULL);
+	rpc_server_review(rig.server, keep_one, newest());
+	rpc_server_notify(rig.server, "event", "after", NULL);
+	rig_expect(&rig, &c,
+		   "{\"jsonrpc\":\"2.0\",\"method\":\"event\","
+		   "\"params\":{\"topic\":\"before\"}}");
+	assert_null(rig_hear(&rig, &c));
+	rig_hangup(&c);
+	rig_expect(&rig, &keep,
+		   "{\"jsonrpc\":\"2.0\",\"method\":\"event\","
+		   "\"params\":{\"topic\":\"before\"}}");
+	rig_expect(&rig, &keep,
+		   "{\"jsonrpc\":\"2.0\",\"method\":\"event\","
+		   "\"params\":{\"topic\":\"after\"}}");
+	rig_hangup(&keep);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -379,6 +498,9 @@ int main(void)
 		CASE(one_connection_takes_turns_with_the_others),
 		CASE(event_goes_to_subscribers_of_its_topic_only),
 		CASE(slow_subscriber_is_told_its_loss_exactly),
+		CASE(some_connections_are_kept_for_root),
+		CASE(peers_groups_are_known_up_to_a_bound),
+		CASE(review_hangs_up_once_what_was_said_is_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

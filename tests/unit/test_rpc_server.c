@@ -225,10 +225,11 @@ static void handler_error_keeps_reason_path_and_message(void **state)
 }
 
 static int guard_no_count(struct rpc_call *call,
-			  const struct rpc_method *method, void *ctx,
-			  struct error *e)
+			  const struct rpc_method *method, const json_t *params,
+			  void *ctx, struct error *e)
 {
 	(void)ctx;
+	assert_non_null(params);
 	assert_int_equal(rpc_call_peer(call)->pid, getpid());
 	assert_int_equal(rpc_call_peer(call)->uid, geteuid());
 	if (strcmp(method->name, "rig.count"))
@@ -269,9 +270,13 @@ static void discover_lists_the_table_and_itself(void **state)
 	methods = json_object_get(result, "methods");
 	assert_int_equal(json_array_size(methods),
 			 sizeof(rig_table) / sizeof(*rig_table));
-	json_array_foreach(methods, i, method)
-		found += !strcmp(rpc_get_string(method, "name", ""),
-				 "rpc.discover");
+	json_array_foreach(methods, i, method) {
+		const char *name = rpc_get_string(method, "name", "");
+
+		found += !strcmp(name, "rpc.discover");
+		assert_string_equal(rpc_get_string(method, "x-access", ""),
+				    strcmp(name, "rig.fail") ? "" : "few");
+	}
 	assert_int_equal(found, 1);
 	json_decref(line);
 	rig_hangup(&c);
