@@ -327,8 +327,8 @@ static void tell_refused(struct daemon *d, const struct ucred *peer,
 	d->refused.count++;
 	log_notice("control", "%s of process %d: %s", method->name,
 		   (int)peer->pid, err->message);
-	if (!may_tell(&d->refused) ||
-	    !rpc_server_wanted(d->rpc, "access.refused"))
+	if (!rpc_server_wanted(d->rpc, "access.refused") ||
+	    !may_tell(&d->refused))
 		return;
 	params = json_pack("{s:s,s:I,s:i,s:s,s:s}", "method", method->name,
 			   "uid", (json_int_t)peer->uid, "pid", (int)peer->pid,

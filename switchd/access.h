@@ -34,7 +34,7 @@ struct daemon;
 /* Refused calls, of a daemon's life. */
 struct access_refused {
 	uint64_t count;
-	uint64_t untold; /* no event for them; the next one says how many */
+	uint64_t untold; /* somebody listened, and wasn't told yet */
 	uint64_t second; /* that `told` belongs to */
 	unsigned int told;
 };

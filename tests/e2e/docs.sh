@@ -99,7 +99,7 @@ def check_drops():
 
 
 def check_events():
-    topics = set(re.findall(r'"((?:port|fdb|config)\.[a-z]+)"', sources()))
+    topics = set(re.findall(r'"((?:port|fdb|config|access)\.[a-z]+)"', sources()))
     return same(items(section(PROTOCOL, "EVENTS"), "Ic"),
                 topics - set(methods()))
 
@@ -123,6 +123,21 @@ def check_reasons():
     return same(items(section(PROTOCOL, "REASONS"), "Cm"), found - PRIVATE)
 
 
+def check_roles():
+    """Which role each method needs: the page against the daemon."""
+    truth = {f"{m['name']} {m.get('x-access', 'admin')}"
+             for m in call(SOCKET, "rpc", "discover")["methods"]
+             if m["name"] != "rpc.discover"} | {"rpc.discover viewer"}
+    text = re.search(r"^\.Ss Roles\n(.*?)(?=^\.S[hs] )",
+                     section(PROTOCOL, "METHODS"), re.S | re.M).group(1)
+    page = set()
+    for role, item in re.findall(r"^\.It Ql (\w+)\n(.*?)(?=^\.(?:It|El))",
+                                 text, re.S | re.M):
+        for line in re.findall(r"^\.Ic (.*)$", item, re.M):
+            page |= {f"{word} {role}" for word in line.split() if word != ","}
+    return same(page, truth)
+
+
 def check_conf():
     text = read("switchd/config.c")
     tables = dict(re.findall(r"rpc_param (\w+)\[\] = \{(.*?)\n\};", text,
@@ -137,7 +152,13 @@ def check_conf():
         keys = set(re.findall(r'(?:PARAM_\w+\(|\.name = )"([a-z-]+)"',
                               tables[table]))
         good = same(items(page, "Cm"), keys) and good
-    return good
+    page = re.search(r"^\.Ss Roles\n(.*?)(?=^\.S[hs] )", CONF,
+                     re.S | re.M).group(1)
+    text = read("switchd/roles.c")
+    words = re.search(r"role_words\[.*?\{(.*?)\};", text, re.S).group(1)
+    keys = set(re.findall(r'"([a-z]+)"', words)) - {"none"}
+    keys |= set(re.findall(r'strcmp\(key, "([a-z]+)"\)', text))
+    return same(items(page, "Cm"), keys) and good
 
 
 def examples():
@@ -149,7 +170,7 @@ def examples():
         with open(f"{os.environ['T']}/example{number}.json", "w",
                   encoding="utf-8") as file:
             file.write(block)
-    return len(blocks) == 3
+    return len(blocks) == 4
 
 
 def readme():
@@ -179,6 +200,7 @@ claim "switchd-protocol(7) has their parameters" check check_parameters
 claim "switchd-protocol(7) has the drop reasons" check check_drops
 claim "switchd-protocol(7) has the events" check check_events
 claim "switchd-protocol(7) has the reasons of errors" check check_reasons
+claim "and the roles that methods need" check check_roles
 claim "switchd.conf(5) has the keys of the configuration" check check_conf
 claim "the switch ends" switchd_stop
 
@@ -218,13 +240,24 @@ stage_is_empty() {
 	[[ -z $(ip netns pids "$full") ]]
 }
 
+# Where the users and groups of the examples are known.
 loads() { # FILE
-	echo "switchd -c $1; switchctl -j config show" >"$T/load"
+	cat >"$T/load" <<-END
+		mount --bind $T/passwd /etc/passwd
+		mount --bind $T/group /etc/group
+		switchd -c $1
+		switchctl -j config show
+	END
 	stage "$T/load" && stage_end
 }
+cp /etc/passwd /etc/group "$T"
+echo 'alice:x:4321:4321::/:/bin/false' >>"$T/passwd"
+for group in switchd ops users; do
+	grep -q "^$group:" "$T/group" || echo "$group:x:4321:" >>"$T/group"
+done
 
-claim "switchd.conf(5) has three examples" check examples
-for i in 0 1 2; do
+claim "switchd.conf(5) has four examples" check examples
+for i in 0 1 2 3; do
 	claim "example $i of switchd.conf(5) loads" loads "$T/example$i.json"
 done
 claim "the sample configuration loads" loads "$SRC/etc/switchd.conf"
