@@ -195,7 +195,7 @@ static void users_have_the_profiles_of_all_their_entries(void **state)
 	assert_true(roles_profile_allowed(roles, &alice, "office"));
 	assert_true(roles_profile_allowed(roles, &alice, "home"));
 	assert_true(roles_profile_allowed(roles, &alice, "lab"));
-	assert_false(roles_profile_allowed(roles, &alice, "offic"));
+	assert_false(roles_profile_allowed(roles, &alice, "off"));
 	assert_false(roles_profile_allowed(roles, &alice, ""));
 	alice.gid = 1;
 	assert_false(roles_profile_allowed(roles, &alice, "lab"));
