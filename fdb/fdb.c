@@ -70,7 +70,7 @@ void fdb_slot_clear(struct fdb_writer *w, struct fdb_slot *s)
 
 void fdb_slot_expire(struct fdb_writer *w, struct fdb_slot *s)
 {
-	counter_add(&w->aged, 1);
+	counter_add(&w->total->aged, 1);
 	fdb_event_record(w, FDB_EVENT_AGED, fdb_slot_key(s) & FDB_KEY_MASK,
 			 fdb_slot_port(s), FDB_NONE);
 	fdb_slot_clear(w, s);
@@ -140,6 +140,14 @@ static bool adoptable(const struct fdb *fdb, uint32_t bucket,
 	return fdb_find(fdb, key, hash) == s;
 }
 
+/* How many entries there should be, by what happened. */
+static uint64_t explained(const struct fdb_totals *t)
+{
+	return counter_get(&t->learned) + counter_get(&t->added) -
+	       counter_get(&t->aged) - counter_get(&t->evicted) -
+	       counter_get(&t->removed);
+}
+
 static void adopt(struct fdb *fdb)
 {
 	struct fdb_writer *w = fdb->w;
@@ -153,12 +161,33 @@ static void adopt(struct fdb *fdb)
 			if (!adoptable(fdb, b, s)) {
 				atomic_store_explicit(&s->key, 0,
 						      memory_order_relaxed);
+				counter_add(&w->total->removed, 1);
 				continue;
 			}
 			fdb_account(w, fdb_slot_word(s), 1);
-			counter_add(&w->adopted, 1);
 		}
 	}
+	/* A process that dies in the middle of a change leaves one entry more
+	 * or less than its totals say. */
+	atomic_store(&w->adopted, (uint64_t)get_u32(&w->entries) +
+					  get_u32(&w->static_entries) -
+					  explained(w->total));
+}
+
+void fdb_adopt(struct fdb *fdb)
+{
+	struct fdb_writer *w = fdb->w;
+
+	pthread_mutex_lock(&w->lock);
+	for (uint32_t i = 0; i < w->ports; i++) {
+		atomic_store(&w->account[i].entries, 0);
+		atomic_store(&w->account[i].static_entries, 0);
+	}
+	atomic_store(&w->entries, 0);
+	atomic_store(&w->static_entries, 0);
+	w->uplink_entries = 0;
+	adopt(fdb);
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* Begin a table in zeroed memory, or take over the one that is there. */
@@ -180,10 +209,11 @@ static int table_open(struct fdb *fdb, void *memory,
 		atomic_store_explicit(&h->magic, FDB_MAGIC,
 				      memory_order_release);
 	}
+	fdb->w->total = &h->total;
 	fdb->bucket = (void *)((char *)memory + FDB_HEADER_SIZE);
 	fdb->mask = buckets - 1;
 	memcpy(fdb->secret, h->secret, sizeof(fdb->secret));
-	if (magic)
+	if (magic && !config->later)
 		adopt(fdb);
 	return 0;
 }
@@ -289,13 +319,13 @@ void fdb_stats_get(const struct fdb *fdb, struct fdb_stats *out)
 		.entries = get_u32(&w->entries),
 		.static_entries = get_u32(&w->static_entries),
 		.adopted = counter_get(&w->adopted),
-		.learned = counter_get(&w->learned),
-		.added = counter_get(&w->added),
-		.moved = counter_get(&w->moved),
-		.aged = counter_get(&w->aged),
-		.evicted = counter_get(&w->evicted),
-		.removed = counter_get(&w->removed),
-		.refused = counter_get(&w->refused),
+		.learned = counter_get(&w->total->learned),
+		.added = counter_get(&w->total->added),
+		.moved = counter_get(&w->total->moved),
+		.aged = counter_get(&w->total->aged),
+		.evicted = counter_get(&w->total->evicted),
+		.removed = counter_get(&w->total->removed),
+		.refused = counter_get(&w->total->refused),
 	};
 }
 

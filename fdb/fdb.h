@@ -105,6 +105,9 @@ struct fdb_config {
 	uint32_t ports;	       /* port indexes are below this; 1 to PORTS_MAX */
 	uint32_t uplink_share; /* percent of the table, 0 to 100 */
 	uint64_t secret[2];    /* random, from the caller */
+	/* Leave the entries in `memory` alone until fdb_adopt(): somebody else
+	 * still writes to them. Lookups work. */
+	bool later;
 };
 
 /* Everything but the number of ports and the secret. */
@@ -148,13 +151,15 @@ struct fdb_event {
 
 /*
  * Once the threads are quiet, entries + static_entries = adopted + learned +
- * added - aged - evicted - removed.
+ * added - aged - evicted - removed. All but the first two and `adopted` count
+ * on where another process takes the table over.
  */
 struct fdb_stats {
 	uint32_t capacity; /* slots */
 	uint32_t entries;  /* dynamic ones now */
 	uint32_t static_entries;
-	uint64_t adopted; /* found in memory by fdb_new */
+	uint64_t adopted; /* found in memory beyond what the others explain,
+			   * modulo 2^64 */
 	uint64_t learned;
 	uint64_t added; /* static entries that were no entries before */
 	uint64_t moved;
@@ -225,6 +230,13 @@ size_t fdb_memory_size(const struct fdb_config *config);
  */
 struct fdb *fdb_new(const struct fdb_config *config, void *memory)
 	__attribute__((warn_unused_result));
+
+/*
+ * Take the entries over that are in the table's memory by now: after fdb_new()
+ * with config.later, or where another process had it meanwhile. Drops what
+ * can't be right, as fdb_new() does. Ports keep their class and limit.
+ */
+void fdb_adopt(struct fdb *fdb);
 
 /*
  * Free the table, and its memory unless that is the caller's: there the

@@ -38,7 +38,7 @@
 #endif
 
 #define FDB_MAGIC	0x3162646663747773ull /* "swtcfdb1" in memory */
-#define FDB_VERSION	1u
+#define FDB_VERSION	2u
 #define FDB_HEADER_SIZE 4096u /* a page, so that buckets begin on one */
 #define FDB_SLOTS	4u    /* in a bucket: 4 * 16 = one cache line */
 
@@ -64,13 +64,22 @@ struct fdb_bucket {
 	struct fdb_slot slot[FDB_SLOTS];
 } __attribute__((aligned(64)));
 
-/* Written once; the magic last, so that half a header is never believed. */
+/* What happened to entries since the table is there; see struct fdb_stats. By
+ * the holder of the writer lock. */
+struct fdb_totals {
+	FDB_ATOMIC(uint64_t) learned, added, moved;
+	FDB_ATOMIC(uint64_t) aged, evicted, removed, refused;
+};
+
+/* Written once, but for the totals; the magic last, so that half a header is
+ * never believed. */
 struct fdb_header {
 	FDB_ATOMIC(uint64_t) magic; /* FDB_MAGIC; 0 = not yet initialised */
 	uint32_t version;
 	uint32_t buckets; /* a power of two, at least 2 */
 	uint64_t size;	  /* of the whole memory, in bytes */
 	uint64_t secret[2];
+	struct fdb_totals total;
 };
 
 #define FDB_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))

@@ -112,7 +112,7 @@ static struct fdb_slot *make_room(struct fdb *fdb, uint64_t hash,
 		fdb_slot_expire(w, s);
 		return s;
 	}
-	counter_add(&w->evicted, 1);
+	counter_add(&w->total->evicted, 1);
 	fdb_event_record(w, FDB_EVENT_EVICTED, fdb_slot_key(s) & FDB_KEY_MASK,
 			 fdb_slot_port(s), FDB_NONE);
 	fdb_slot_clear(w, s);
@@ -121,7 +121,7 @@ static struct fdb_slot *make_room(struct fdb *fdb, uint64_t hash,
 
 static enum fdb_result refuse(struct fdb_writer *w, struct fdb_account *a)
 {
-	counter_add(&w->refused, 1);
+	counter_add(&w->total->refused, 1);
 	if (a)
 		counter_add(&a->refused, 1);
 	return FDB_REFUSED;
@@ -142,7 +142,7 @@ static enum fdb_result relearn(struct fdb_writer *w, struct fdb_slot *s,
 	if (old == port)
 		return FDB_KNOWN;
 	fdb_slot_change(w, s, port);
-	counter_add(&w->moved, 1);
+	counter_add(&w->total->moved, 1);
 	fdb_event_record(w, FDB_EVENT_MOVED, key, port, old);
 	return FDB_MOVED;
 }
@@ -166,7 +166,7 @@ static enum fdb_result learn(struct fdb *fdb, uint64_t key, uint64_t hash,
 	if (!s)
 		return refuse(w, a);
 	fdb_slot_put(w, s, key, port, now_s);
-	counter_add(&w->learned, 1);
+	counter_add(&w->total->learned, 1);
 	fdb_event_record(w, FDB_EVENT_LEARNED, key, port, FDB_NONE);
 	return FDB_LEARNED;
 }
@@ -205,7 +205,7 @@ int fdb_add_static(struct fdb *fdb, uint64_t key, uint32_t port)
 		goto out;
 	}
 	fdb_slot_put(w, s, key, port | FDB_STATIC_F, 0);
-	counter_add(&w->added, 1);
+	counter_add(&w->total->added, 1);
 out:
 	pthread_mutex_unlock(&w->lock);
 	return rc;
@@ -220,7 +220,7 @@ int fdb_remove(struct fdb *fdb, uint64_t key)
 	s = fdb_find(fdb, key, fdb_hash(fdb, key));
 	if (s) {
 		fdb_slot_clear(w, s);
-		counter_add(&w->removed, 1);
+		counter_add(&w->total->removed, 1);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return s ? 0 : -ENOENT;

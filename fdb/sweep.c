@@ -69,7 +69,7 @@ static uint32_t flush_bucket(struct fdb_writer *w, struct fdb_bucket *b,
 		    (fdb_slot_static(s) && !statics_too))
 			continue;
 		fdb_slot_clear(w, s);
-		counter_add(&w->removed, 1);
+		counter_add(&w->total->removed, 1);
 		n++;
 	}
 	return n;

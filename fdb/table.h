@@ -36,8 +36,8 @@ struct fdb_writer {
 
 	_Atomic uint32_t entries; /* dynamic */
 	_Atomic uint32_t static_entries;
-	counter adopted, learned, added, moved;
-	counter aged, evicted, removed, refused;
+	struct fdb_totals *total; /* in the table's header */
+	counter adopted;
 
 	struct fdb_event *ring; /* NULL = events are off */
 	uint32_t ring_head;	/* the oldest record */
