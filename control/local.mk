@@ -6,7 +6,7 @@ control_libcontrol_a_SOURCES = \
 	control/rpc_discover.c \
 	control/rpc_internal.h \
 	control/rpc_json.c control/rpc_json.h \
-	control/rpc_listen.c \
+	control/rpc_listen.c control/rpc_listen.h \
 	control/rpc_method.c control/rpc_method.h \
 	control/rpc_server.c control/rpc_server.h
 

@@ -370,8 +370,8 @@ static bool may_run(const struct rpc_conn *conn)
 {
 	const struct rpc_limits *limits = &conn->server->limits;
 
-	return !conn->closing && !conn->broken && conn->n_fds < FDS_MAX &&
-	       conn->n_calls < limits->max_pending &&
+	return !conn->server->paused && !conn->closing && !conn->broken &&
+	       conn->n_fds < FDS_MAX && conn->n_calls < limits->max_pending &&
 	       evbuffer_get_length(conn->out) < limits->max_output;
 }
 

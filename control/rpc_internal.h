@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "control/rpc_listen.h"
 #include "control/rpc_server.h"
 
 struct evbuffer;
@@ -39,15 +40,6 @@ enum rpc_code {
 	RPC_CODE_EXHAUSTED = -32005,
 };
 
-/* A socket that we listen on. */
-struct rpc_listener {
-	int fd;	     /* -1 = none */
-	int lock_fd; /* -1 = not ours to remove */
-	char *path;  /* NULL = not ours to remove */
-	dev_t dev;   /* of the socket file, to remove only our own */
-	ino_t ino;
-};
-
 struct rpc_server {
 	struct event_base *base;
 	const struct rpc_method *table;
@@ -60,6 +52,7 @@ struct rpc_server {
 	struct event backoff_ev; /* accept again after EMFILE and its kin */
 	LIST_HEAD(, rpc_conn) conns;
 	unsigned int n_conns;
+	bool paused;
 };
 
 /* A descriptor that waits for its reply's turn. */
@@ -111,16 +104,6 @@ struct rpc_call {
 	void (*cancelled)(void *arg);
 	void *cancelled_arg;
 };
-
-/* ---- rpc_listen.c ---- */
-
-/* See rpc_server_listen(). Fills *l; on failure it's as after a close. */
-int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode,
-		      gid_t gid, struct error *e)
-	__attribute__((warn_unused_result));
-
-/* Close, and remove what is ours. */
-void rpc_listener_close(struct rpc_listener *l);
 
 /* ---- rpc_conn.c ---- */
 

@@ -1,5 +1,5 @@
 /* Taking a socket's path: one server a path, and none locked out by a crash. */
-#include "control/rpc_internal.h"
+#include "control/rpc_listen.h"
 
 #include <errno.h>
 #include <fcntl.h>

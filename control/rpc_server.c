@@ -10,7 +10,9 @@
 
 #include "base/log.h"
 #include "control/rpc_internal.h"
+
 #include "control/rpc_json.h"
+#include <event2/buffer.h>
 
 /* New connections taken before the others get their turn. */
 #define ACCEPT_BURST 16
@@ -150,7 +152,8 @@ static void on_backoff(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(&server->accept_ev, NULL);
+	if (!server->paused)
+		event_add(&server->accept_ev, NULL);
 }
 
 struct rpc_server *rpc_server_new(struct event_base *base,
@@ -272,6 +275,32 @@ int rpc_server_adopt(struct rpc_server *server, int fd, struct error *e)
 	}
 	server->listener.fd = fd;
 	return accept_start(server, e);
+}
+
+void rpc_server_pause(struct rpc_server *server, bool pause)
+{
+	struct rpc_conn *conn;
+
+	if (server->paused == pause)
+		return;
+	server->paused = pause;
+	if (server->listener.fd >= 0 && pause)
+		event_del(&server->accept_ev);
+	else if (server->listener.fd >= 0)
+		event_add(&server->accept_ev, NULL);
+	LIST_FOREACH(conn, &server->conns, entry) {
+		rpc_conn_kick(conn);
+	}
+}
+
+bool rpc_server_sent(const struct rpc_server *server)
+{
+	const struct rpc_conn *conn;
+
+	LIST_FOREACH(conn, &server->conns, entry)
+		if (evbuffer_get_length(conn->out))
+			return false;
+	return true;
 }
 
 unsigned int rpc_server_conns(const struct rpc_server *server)

@@ -145,6 +145,15 @@ int rpc_server_adopt(struct rpc_server *server, int fd, struct error *e)
 int rpc_server_serve(struct rpc_server *server, int fd)
 	__attribute__((warn_unused_result));
 
+/*
+ * Leave everybody waiting, or go on: no connection is accepted, no request is
+ * begun. Answers and notifications go out all the same.
+ */
+void rpc_server_pause(struct rpc_server *server, bool pause);
+
+/* Has every answer been sent? */
+bool rpc_server_sent(const struct rpc_server *server);
+
 /* Connections that are open. */
 unsigned int rpc_server_conns(const struct rpc_server *server);
 
