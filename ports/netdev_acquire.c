@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <stdio.h>
@@ -118,6 +119,30 @@ static int bind_device(int fd, int ifindex, uint16_t protocol)
 	return bind(fd, (struct sockaddr *)&sll, sizeof(sll)) ? -errno : 0;
 }
 
+/*
+ * The socket goes to a process without privilege, and bind() asks for none: it
+ * could go on listening on any device of the host. So nothing but this device's
+ * frames come through, and that can't be undone. (sendmsg() can name another
+ * device, too, against which there is no such means.)
+ */
+static int lock_to_device(int fd, int ifindex)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)ifindex, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]),
+				      .filter = code };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+		       sizeof(program)) < 0)
+		return -errno;
+	return set_int(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
+}
+
 /* All options before the socket listens: no frame comes without them. */
 static int setup_rx(int fd, int ifindex, bool promisc)
 {
@@ -180,9 +205,12 @@ static int open_sockets(const struct port_request *rq,
 		}
 		grant->fd[i] = fd;
 		grant->nfds++;
-		r = i == NETDEV_RX
-			    ? setup_rx(fd, link->ifindex, promisc)
-			    : setup_tx(fd, link->ifindex, i == NETDEV_TX);
+		r = lock_to_device(fd, link->ifindex);
+		if (!r)
+			r = i == NETDEV_RX
+				    ? setup_rx(fd, link->ifindex, promisc)
+				    : setup_tx(fd, link->ifindex,
+					       i == NETDEV_TX);
 		if (r)
 			return device_cannot(err, -r, "ifname", "listen on",
 					     link->ifname);

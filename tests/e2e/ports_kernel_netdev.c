@@ -1,10 +1,14 @@
 /* `netdev` ports: what acquire, adjust and release do to a device. */
+#include "ports/netdev.h"
 #include "tests/e2e/ports_kernel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void refusals(void)
@@ -387,6 +391,63 @@ static void quiet_host(void)
 	close(guest);
 }
 
+/* ---- a port that somebody has taken over --------------------------------- */
+
+static bool listen_on(int fd, const char *ifname)
+{
+	struct sockaddr_ll sll = { .sll_family = AF_PACKET,
+				   .sll_protocol = htons(ETH_P_ALL),
+				   .sll_ifindex = link_facts(ifname).ifindex };
+
+	return !bind(fd, (struct sockaddr *)&sll, sizeof(sll));
+}
+
+/* The number of the next frame of ours that the socket has, or 0. */
+static uint32_t next_number(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint8_t buf[2048];
+	const uint8_t *frame = buf + NETDEV_VNET_LEN;
+
+	while (poll(&p, 1, DEADLINE_MS) == 1) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (n >= NETDEV_VNET_LEN + 60 &&
+		    load_be16(frame + 12) == LAB_TYPE)
+			return load_be32(frame + 14);
+	}
+	return 0;
+}
+
+static void other_devices(void)
+{
+	int guest = guest_open("pks", 0, 0), other = guest_open("pkt", 0, 0);
+	struct end e;
+	int zero = 0;
+
+	sh("ip link set pkt up");
+	end_netdev(&e, "pks");
+	if (!end_attach(&e))
+		return;
+	for (unsigned int i = 0; i < e.grant.nfds; i++) {
+		int fd = e.grant.fd[i];
+
+		ok_if(listen_on(fd, "pkt") &&
+			      guest_write(other, lab_frame(60, 1 + i)) &&
+			      listen_on(fd, "pks") &&
+			      guest_write(guest, lab_frame(60, 11 + i)) &&
+			      next_number(fd) == 11 + i,
+		      "socket %u of a port hears no other device", i);
+		ok_if(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &zero,
+				 sizeof(zero)) < 0 &&
+			      errno == EPERM,
+		      "nor can that be undone");
+	}
+	end_detach(&e);
+	close(guest);
+	close(other);
+}
+
 void test_netdev(void)
 {
 	refusals();
@@ -398,4 +459,5 @@ void test_netdev(void)
 	replaced_device();
 	carrier();
 	quiet_host();
+	other_devices();
 }
