@@ -85,13 +85,15 @@ const char *capfile_name(const char *path);
 /*
  * Open the file at `path` (capfile_name likes it) and its directory (*dirfd,
  * O_PATH). files: how many rotation keeps (up to CAPFILE_FILES_MAX); 0 where
- * the file isn't to be rotated. Nothing that exists is changed.
+ * the file isn't to be rotated. Nothing that exists is changed; *created: it
+ * didn't.
  *
  * Returns 0, or -errno with *err, path "file": reason bad-file, file-exists,
  * file-busy, no-reader, or "rotate" with bad-rotate.
  */
 int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
-		 struct error *err) __attribute__((warn_unused_result));
+		 bool *created, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* Remove `name` where it is still the file `fd`, empty and as we make it. */
 void capfile_remove_empty(int fd, int dirfd, const char *name);

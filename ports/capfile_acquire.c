@@ -235,12 +235,12 @@ static int check_opened(int fd, int dirfd, const char *path, uint32_t files,
 }
 
 int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
-		 struct error *err)
+		 bool *created, struct error *err)
 {
 	const char *name = capfile_name(path);
-	bool created = true;
 	int rc;
 
+	*created = true;
 	*dirfd = open_directory(path, name);
 	if (*dirfd < 0)
 		return error_set(err, -*dirfd, "bad-file", "file",
@@ -252,7 +252,7 @@ int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
 		goto out;
 	*fd = create(*dirfd, name);
 	if (*fd == -EEXIST) {
-		created = false;
+		*created = false;
 		*fd = open_existing(*dirfd, name, path, err);
 	} else if (*fd < 0) {
 		error_set(err, -*fd, "bad-file", "file", "%s: %s", path,
@@ -263,7 +263,7 @@ int capfile_open(const char *path, uint32_t files, int *fd, int *dirfd,
 		goto out;
 	rc = check_opened(*fd, *dirfd, path, files, err);
 	if (rc < 0) {
-		if (created)
+		if (*created)
 			unlinkat(*dirfd, name, 0);
 		close(*fd);
 	}

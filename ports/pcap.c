@@ -83,6 +83,7 @@ static int pcap_port_adjust(const struct port_request *rq,
 static int pcap_port_acquire(const struct port_request *rq,
 			     struct port_grant *grant, struct error *err)
 {
+	bool created;
 	int rc;
 
 	memset(grant, 0, sizeof(*grant));
@@ -91,10 +92,11 @@ static int pcap_port_acquire(const struct port_request *rq,
 		return rc;
 	rc = capfile_open(rq->pcap.file, files_kept(&rq->pcap),
 			  &grant->fd[GRANT_FILE], &grant->fd[GRANT_DIRECTORY],
-			  err);
+			  &created, err);
 	if (rc < 0)
 		return rc;
 	grant->nfds = GRANT_FDS;
+	grant->undo.existed = !created;
 	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_ALL_GSO;
 	return pcap_port_adjust(rq, grant, err);
 }
@@ -102,8 +104,9 @@ static int pcap_port_acquire(const struct port_request *rq,
 static void pcap_port_release(const struct port_request *rq,
 			      struct port_grant *grant)
 {
-	/* Empty: it was made by acquire, and then open failed. */
-	if (grant->nfds == GRANT_FDS)
+	/* Empty: it was made by acquire, and then open failed, or the policy
+	 * didn't like where it is. One that was there is somebody's. */
+	if (grant->nfds == GRANT_FDS && !grant->undo.existed)
 		capfile_remove_empty(grant->fd[GRANT_FILE],
 				     grant->fd[GRANT_DIRECTORY],
 				     capfile_name(rq->pcap.file));
@@ -220,6 +223,11 @@ static void pcap_port_close(struct port *p)
 	free(to_pcap(p));
 }
 
+static void pcap_port_drain(struct port *p)
+{
+	pcap_writer_settle(to_pcap(p)->writer);
+}
+
 static unsigned int pcap_port_tx(struct port *p, struct frame *const *f,
 				 unsigned int n, enum drop_reason *why)
 {
@@ -238,11 +246,13 @@ void pcap_port_stats(const struct port *p, struct pcap_port_stats *stats)
 
 const struct port_ops port_ops_pcap = {
 	.type = "pcap",
+	.run_fds = 1, /* not the folder: `..` leads out of an empty root */
 	.acquire = pcap_port_acquire,
 	.adjust = pcap_port_adjust,
 	.renew = pcap_port_renew,
 	.release = pcap_port_release,
 	.open = pcap_port_open,
 	.close = pcap_port_close,
+	.drain = pcap_port_drain,
 	.tx = pcap_port_tx,
 };

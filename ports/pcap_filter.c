@@ -79,6 +79,7 @@ static void *job_run(void *arg)
 	struct job *job = arg;
 	bool late;
 
+	pthread_setname_np(pthread_self(), "pcap-filter");
 	job->rc = job_compile(job);
 	pthread_mutex_lock(&job->lock);
 	job->done = true;
@@ -101,8 +102,6 @@ static int job_start(struct job *job, pthread_t *thread)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(thread, NULL, job_run, job);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc == 0)
-		pthread_setname_np(*thread, "pcap-filter");
 	return -rc;
 }
 

@@ -43,6 +43,8 @@ struct pcap_writer {
 
 	pthread_t thread;
 	int stopfd;
+	_Atomic uint64_t
+		settled; /* what is in the file, in ring.tail's terms */
 	_Atomic bool stop;
 
 	/* The writer thread's. */
@@ -215,11 +217,13 @@ static void *writer_run(void *arg)
 	struct pcap_writer *w = arg;
 	bool stop;
 
+	pthread_setname_np(pthread_self(), "pcap");
 	do {
 		/* Before the last drain: what was accepted before is in it. */
 		stop = atomic_load(&w->stop);
 		writer_drain(w);
 		(void)pcap_output_flush(&w->out);
+		atomic_store(&w->settled, atomic_load(&w->ring.tail));
 		if (stop)
 			break;
 		ring_wait(&w->ring, PCAP_RING_SIZE / 4, &nap);
@@ -227,6 +231,17 @@ static void *writer_run(void *arg)
 			ring_wait(&w->ring, 1, NULL);
 	} while (true);
 	return NULL;
+}
+
+void pcap_writer_settle(struct pcap_writer *w)
+{
+	static const struct timespec nap = { .tv_nsec = PCAP_NAP_NS };
+	uint64_t until = clock_ns() + CAPFILE_CLOSE_NS;
+	uint64_t head = atomic_load(&w->ring.head);
+
+	ring_kick(&w->ring);
+	while (atomic_load(&w->settled) < head && clock_ns() < until)
+		nanosleep(&nap, NULL);
 }
 
 /* ---- making and ending it ---- */
@@ -288,8 +303,6 @@ static int start_thread(struct pcap_writer *w)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&w->thread, NULL, writer_run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc == 0)
-		pthread_setname_np(w->thread, "pcap");
 	return -rc;
 }
 

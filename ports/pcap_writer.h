@@ -53,6 +53,10 @@ struct pcap_writer *pcap_writer_new(const char *name,
  * thread, free. NULL is fine. */
 void pcap_writer_free(struct pcap_writer *w);
 
+/* Wait until what put has accepted is written or lost, no longer than the end
+ * would take. Nobody calls put meanwhile. Main thread. */
+void pcap_writer_settle(struct pcap_writer *w);
+
 /* As port_ops.tx. */
 unsigned int pcap_writer_put(struct pcap_writer *w, struct frame *const *f,
 			     unsigned int n, enum drop_reason *why);

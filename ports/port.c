@@ -42,6 +42,15 @@ void port_init(struct port *p, const struct port_ops *ops,
 	atomic_init(&p->rx_missed, 0);
 }
 
+const char *port_request_ifname(const struct port_request *rq)
+{
+	if (!strcmp(rq->type, "tap"))
+		return rq->tap.ifname;
+	if (!strcmp(rq->type, "netdev"))
+		return rq->netdev.ifname;
+	return "";
+}
+
 void port_grant_close(struct port_grant *grant)
 {
 	for (unsigned int i = 0; i < grant->nfds; i++)

@@ -59,9 +59,8 @@ enum port_offload {
 /* Parameters by type; zero means "not given" unless it says otherwise. */
 struct tap_params {
 	char ifname[IFNAMSIZ]; /* "" lets the kernel choose, "%d" works */
-	bool has_owner, has_group;
-	uid_t owner;
-	gid_t group;
+	char owner[64];	       /* user, by name or number; "" = not set */
+	char group[64];
 	bool persist;		   /* the device outlives its port */
 	char netns[PORT_PATH_MAX]; /* name under /run/netns or a path */
 	uint64_t mac;		   /* of the host's side; 0 = kernel's choice */
@@ -124,6 +123,8 @@ struct port_grant {
 	bool carrier;	/* when it was acquired */
 	bool unguarded; /* the host's stack may answer on the device */
 	struct port_undo undo;
+	/* Members of request and grant only ever come at the end: both cross
+	 * from one version's process to another's (switchd/proto.h). */
 	uint32_t handle; /* of whoever keeps it for us, see switchd/broker.h;
 			  * 0 = nobody */
 	bool resumed;	 /* an earlier process has used these descriptors: go
@@ -145,6 +146,9 @@ struct port {
 
 struct port_ops {
 	const char *type;
+	/* Descriptors of a grant that the run half is given where the other one
+	 * is another process's; 0: all. */
+	unsigned int run_fds;
 
 	/*
 	 * Open and set up what `rq` asks for; fill *grant.
@@ -182,6 +186,9 @@ struct port_ops {
 			     const struct port_grant *grant, struct error *err);
 	/* Frees it. What was accepted by tx has been sent or written. */
 	void (*close)(struct port *p);
+	/* Waits until it has; nobody calls tx meanwhile. NULL: it always has
+	 * been when tx returns. */
+	void (*drain)(struct port *p);
 
 	/*
 	 * Up to `max` (<= FRAME_BATCH_MAX) frames into f[], data in the arena;
@@ -242,6 +249,9 @@ extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
 /* Fill the common fields of a port that a type's open() has allocated. */
 void port_init(struct port *p, const struct port_ops *ops,
 	       const struct port_request *rq, const struct port_grant *grant);
+
+/* The device that a request names, "" where it names none. */
+const char *port_request_ifname(const struct port_request *rq);
 
 /* Close all descriptors of a grant; for the types' release(). */
 void port_grant_close(struct port_grant *grant);

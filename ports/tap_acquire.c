@@ -1,6 +1,7 @@
 /* The privileged half of `tap` ports. */
 #include "ports/tap.h"
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "ports/device.h"
 #include "ports/netlink.h"
@@ -133,10 +134,17 @@ static int set_ownership(const struct port_request *rq, int fd,
 			 struct error *err)
 {
 	const struct tap_params *tap = &rq->tap;
+	uint32_t id;
 
-	if (tap->has_owner && ioctl(fd, TUNSETOWNER, tap->owner) < 0)
+	if (*tap->owner && ids_find(tap->owner, false, &id) < 0)
+		return error_set(err, ENOENT, "no-such-user", "owner",
+				 "there is no user \"%s\"", tap->owner);
+	if (*tap->owner && ioctl(fd, TUNSETOWNER, (unsigned long)id) < 0)
 		return cannot(err, errno, "owner", "set the owner of", rq);
-	if (tap->has_group && ioctl(fd, TUNSETGROUP, tap->group) < 0)
+	if (*tap->group && ids_find(tap->group, true, &id) < 0)
+		return error_set(err, ENOENT, "no-such-group", "group",
+				 "there is no group \"%s\"", tap->group);
+	if (*tap->group && ioctl(fd, TUNSETGROUP, (unsigned long)id) < 0)
 		return cannot(err, errno, "group", "set the group of", rq);
 	if (tap->persist && ioctl(fd, TUNSETPERSIST, 1) < 0)
 		return cannot(err, errno, "persist", "set persistence of", rq);

@@ -124,8 +124,7 @@ static int tap_make(uid_t uid, struct port_request *rq,
 	snprintf(rq->type, sizeof(rq->type), "tap");
 	snprintf(rq->tap.ifname, sizeof(rq->tap.ifname), "swh%%d");
 	rq->tap.handover = true;
-	rq->tap.has_owner = true;
-	rq->tap.owner = uid;
+	snprintf(rq->tap.owner, sizeof(rq->tap.owner), "%u", (unsigned int)uid);
 	rq->enabled = true;
 	return port_ops_tap.acquire(rq, grant, err);
 }

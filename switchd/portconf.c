@@ -1,8 +1,6 @@
 #include "switchd/portconf.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -150,31 +148,6 @@ static int parse_vlan(const json_t *p, struct port_config *c, struct error *err)
 
 /* ---- By type ---- */
 
-static int parse_id(const char *text, bool group, uint32_t *id)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (*text >= '0' && *text <= '9' && !*end && n < UINT32_MAX) {
-		*id = (uint32_t)n;
-		return 0;
-	}
-	if (group) {
-		const struct group *g = getgrnam(text);
-
-		if (!g)
-			return -ENOENT;
-		*id = g->gr_gid;
-	} else {
-		const struct passwd *u = getpwnam(text);
-
-		if (!u)
-			return -ENOENT;
-		*id = u->pw_uid;
-	}
-	return 0;
-}
-
 static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 {
 	const char *owner = rpc_get_string(p, "owner", NULL);
@@ -188,14 +161,15 @@ static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 	snprintf(t->address, sizeof(t->address), "%s",
 		 rpc_get_string(p, "address", ""));
 	t->persist = rpc_get_bool(p, "persist", false);
-	t->has_owner = owner != NULL;
-	t->has_group = group != NULL;
-	if (owner && parse_id(owner, false, &t->owner) < 0)
+	if (owner && !*owner)
 		return error_set(err, ENOENT, "no-such-user", "owner",
-				 "there is no user \"%s\"", owner);
-	if (group && parse_id(group, true, &t->group) < 0)
+				 "a user's name isn't empty");
+	if (group && !*group)
 		return error_set(err, ENOENT, "no-such-group", "group",
-				 "there is no group \"%s\"", group);
+				 "a group's name isn't empty");
+	/* Looked up by acquire: in here there may be no /etc. */
+	snprintf(t->owner, sizeof(t->owner), "%s", owner ? owner : "");
+	snprintf(t->group, sizeof(t->group), "%s", group ? group : "");
 	if (mac && (mac_parse(mac, &t->mac) < 0 || t->mac == 0 ||
 		    mac_is_group(t->mac)))
 		return error_set(err, EINVAL, "bad-mac", "mac",
@@ -397,9 +371,8 @@ static bool same_tap(const struct tap_params *a, const struct tap_params *b)
 {
 	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
 	       !strcmp(a->address, b->address) && a->mac == b->mac &&
-	       a->persist == b->persist && a->has_owner == b->has_owner &&
-	       a->owner == b->owner && a->has_group == b->has_group &&
-	       a->group == b->group;
+	       a->persist == b->persist && !strcmp(a->owner, b->owner) &&
+	       !strcmp(a->group, b->group);
 }
 
 static bool same_netdev(const struct netdev_params *a,

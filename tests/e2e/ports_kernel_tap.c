@@ -23,9 +23,8 @@ static void new_device(void)
 
 	end_tap(&e, "pk0");
 	e.rq.mtu = 1600;
-	e.rq.tap.has_owner = e.rq.tap.has_group = true;
-	e.rq.tap.owner = 1234;
-	e.rq.tap.group = 2345;
+	strcpy(e.rq.tap.owner, "1234");
+	strcpy(e.rq.tap.group, "2345");
 	e.rq.tap.mac = 0x020000005f01;
 	strcpy(e.rq.tap.address, "10.77.0.1/24");
 	ok_if(end_attach(&e), "a TAP that isn't there is made");
