@@ -1,5 +1,6 @@
 #include "switchd/config.h"
 
+#include "switchd/policy.h"
 #include "switchd/roles.h"
 
 #include <errno.h>
@@ -49,6 +50,10 @@ const struct rpc_param config_fdb_params[] = {
 };
 
 static const struct rpc_param daemon_params[] = {
+	PARAM_STRING("user", 63, "whom the switch process runs as"),
+	{ .name = "allow",
+	  .type = RPC_OBJECT,
+	  .summary = "what the monitor may open" },
 	PARAM_STRING("socket", CONFIG_PATH_MAX - 1, "control socket"),
 	PARAM_STRING("socket-group", 63, "group that may use it"),
 	PARAM_STRING("helper-socket", CONFIG_PATH_MAX - 1,
@@ -158,6 +163,8 @@ void config_daemon(const json_t *config, struct config_daemon *out)
 	const json_t *d = json_object_get(config, "daemon");
 
 	memset(out, 0, sizeof(*out));
+	snprintf(out->user, sizeof(out->user), "%s",
+		 rpc_get_string(d, "user", ""));
 	snprintf(out->socket, sizeof(out->socket), "%s",
 		 rpc_get_string(d, "socket", ""));
 	snprintf(out->socket_group, sizeof(out->socket_group), "%s",
@@ -389,12 +396,29 @@ static int check_lists(const json_t *config, struct error *err)
 	return r;
 }
 
+/* What of "daemon" is more than a table. */
+static int check_daemon(const json_t *config, struct error *err)
+{
+	const json_t *daemon = json_object_get(config, "daemon");
+	const json_t *allow = json_object_get(daemon, "allow");
+	int r = check_object(config, "daemon", daemon_params, err);
+
+	if (r < 0 || !allow)
+		return r;
+	r = rpc_params_check(policy_params, allow, err);
+	if (r == 0)
+		r = policy_check_config(allow, err);
+	if (r < 0)
+		error_prefix(err, "daemon.allow");
+	return r;
+}
+
 int config_check(const json_t *config, struct error *err)
 {
 	int r = check_top(config, err);
 
 	if (r == 0)
-		r = check_object(config, "daemon", daemon_params, err);
+		r = check_daemon(config, err);
 	if (r == 0)
 		r = roles_check(json_object_get(config, "daemon"), err);
 	if (r == 0)

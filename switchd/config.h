@@ -29,6 +29,7 @@
 
 /* The "daemon" object: read once at start. */
 struct config_daemon {
+	char user[64];			     /* "" = default */
 	char socket[CONFIG_PATH_MAX];	     /* "" = default */
 	char socket_group[64];		     /* "" = default */
 	char helper_socket[CONFIG_PATH_MAX]; /* "" = beside `socket` */
@@ -44,11 +45,17 @@ extern const struct rpc_param config_mirror_params[];
 extern const struct rpc_param config_fdb_params[];
 
 /*
- * Read and check a file. Returns the configuration, a new reference, or NULL
- * with *err: the message begins with "FILE:LINE: ", err->path is set where a
- * parameter is to blame.
+ * Open a file to read it. Returns a descriptor or -errno with *err.
  */
-json_t *config_load(const char *file, struct error *err);
+int config_open(const char *file, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Read and check what fd has, from its beginning; fd is closed. Returns the
+ * configuration, a new reference, or NULL with *err: the message begins with
+ * "FILE:LINE: ", err->path is set where a parameter is to blame.
+ */
+json_t *config_load(int fd, const char *file, struct error *err);
 
 /* Check a whole configuration. Returns 0 or -EINVAL with *err. */
 int config_check(const json_t *config, struct error *err)
@@ -75,29 +82,44 @@ int config_apply(struct sw *sw, const json_t *config,
 typedef int config_vet_fn(const json_t *config, void *ctx, struct error *err);
 
 /*
- * The same for a file, which is read and checked first. Errors name file, line
- * and path. `vet` (may be NULL) is asked before anything changes. `out` (may
- * be NULL) gets a new reference to what was read, on success only. Returns 0
- * or -errno with *err.
+ * The same for a file, which is read and checked first; fd is closed. Errors
+ * name file, line and path. `vet` (may be NULL) is asked before anything
+ * changes. `out` (may be NULL) gets a new reference to what was read, on
+ * success only. Returns 0 or -errno with *err.
  */
-int config_apply_file(struct sw *sw, const char *file, config_vet_fn *vet,
-		      void *ctx, json_t **out, struct config_changes *changes,
-		      struct error *err) __attribute__((warn_unused_result));
+int config_apply_file(struct sw *sw, int fd, const char *file,
+		      config_vet_fn *vet, void *ctx, json_t **out,
+		      struct config_changes *changes, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* The running configuration as such an object (a new reference), with
  * `daemon` (may be NULL) as its daemon object. */
 json_t *config_show(struct sw *sw, const json_t *daemon);
 
 /*
- * Write it to a file, through symbolic links, by way of a temporary one beside
- * it: synced, renamed, with the old file's owner and mode (0640 where there is
- * none). `file` is an absolute path, or the file that the daemon reads: then
- * (`own`) ports, mirrors and static addresses that came by hand count as
- * configured from then on. Returns 0, or -errno with *err: bad-value,
- * cannot-save; the path says what couldn't be read again.
+ * Write a configuration to a file, through symbolic links, by way of a
+ * temporary one beside it: synced, renamed, with the old file's owner and mode
+ * (0640 where there is none). Returns 0 or -errno.
  */
+int config_replace(const char *file, const json_t *config)
+	__attribute__((warn_unused_result));
+
+/* The same into an open file. Synced. Returns 0 or -errno. */
+int config_write(int fd, const json_t *config)
+	__attribute__((warn_unused_result));
+
+/*
+ * Save the running configuration by write(ctx, file, config, err), which is
+ * config_replace() or somebody who may. `file` is an absolute path, or the file
+ * that the daemon reads: then (`own`) ports, mirrors and static addresses that
+ * came by hand count as configured from then on. Returns 0, or -errno with
+ * *err: bad-value, cannot-save; the path says what couldn't be read again.
+ */
+typedef int config_write_fn(void *ctx, const char *file, const json_t *config,
+			    struct error *err);
 int config_save(struct sw *sw, const json_t *daemon, const char *file, bool own,
-		struct error *err) __attribute__((warn_unused_result));
+		config_write_fn *write, void *ctx, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* Read the parameters of switch.set on top of *s. */
 int config_settings(const json_t *params, struct switch_settings *s,

@@ -194,7 +194,7 @@ static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 		if (p->origin != SWITCH_ORIGIN_CONFIG &&
 		    step_add(a, STEP_ADOPTED, p) < 0)
 			return -ENOMEM;
-		p->origin = SWITCH_ORIGIN_CONFIG;
+		switch_port_origin(a->sw, p, SWITCH_ORIGIN_CONFIG);
 		a->changes.unchanged++;
 		return 0;
 	}
@@ -205,7 +205,7 @@ static int port_change(struct apply *a, struct switch_port *p, const json_t *w)
 	json_decref(difference);
 	if (r < 0)
 		return r;
-	p->origin = SWITCH_ORIGIN_CONFIG;
+	switch_port_origin(a->sw, p, SWITCH_ORIGIN_CONFIG);
 	a->changes.changed++;
 	return 0;
 }
@@ -346,7 +346,7 @@ static int change_undo(struct apply *a, struct switch_port *p,
 	int r = switch_port_set(a->sw, p, difference, err);
 
 	json_decref(difference);
-	p->origin = s->origin;
+	switch_port_origin(a->sw, p, s->origin);
 	return r;
 }
 
@@ -374,7 +374,7 @@ static void step_undo(struct apply *a, const struct step *s)
 		break;
 	case STEP_ADOPTED:
 		if (p)
-			p->origin = s->origin;
+			switch_port_origin(a->sw, p, s->origin);
 		break;
 	}
 	if (failed)
@@ -471,7 +471,7 @@ static void forget_missing(struct apply *a)
 	{
 		if (json_is_true(json_object_get(m, "configured")) &&
 		    !json_object_get(a->wanted, name))
-			json_object_del(a->sw->missing, name);
+			switch_missing_forget(a->sw, name);
 	}
 }
 

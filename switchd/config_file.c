@@ -26,18 +26,31 @@ static void error_locate(struct error *err, const char *file, unsigned int line)
 			 file, old);
 }
 
-/* The whole file, *len bytes, with a NUL behind it. */
-static char *file_read(const char *file, size_t *len, struct error *err)
+int config_open(const char *file, struct error *err)
 {
-	FILE *f = fopen(file, "re");
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+
+	if (fd >= 0)
+		return fd;
+	r = error_set(err, errno, "no-config", NULL, "can't read: %s",
+		      strerror(errno));
+	error_locate(err, file, 0);
+	return r;
+}
+
+/* The whole file, *len bytes, with a NUL behind it. Closes fd. */
+static char *file_read(int fd, size_t *len, struct error *err)
+{
+	FILE *f = fdopen(fd, "r");
 	char *text = NULL;
 	struct stat st;
 
-	if (!f || fstat(fileno(f), &st) < 0) {
+	if (!f || fstat(fd, &st) < 0) {
 		error_set(err, errno, "no-config", NULL, "can't read: %s",
 			  strerror(errno));
 		goto out;
 	}
+	rewind(f);
 	if (!S_ISREG(st.st_mode) || st.st_size > CONFIG_SIZE_MAX) {
 		error_set(err, EINVAL, "no-config", NULL,
 			  "not a regular file of up to 64 MiB");
@@ -58,6 +71,8 @@ static char *file_read(const char *file, size_t *len, struct error *err)
 out:
 	if (f)
 		fclose(f);
+	else
+		close(fd);
 	return text;
 }
 
@@ -79,10 +94,10 @@ static json_t *text_parse(const char *text, size_t len, const char *file,
 	return config;
 }
 
-json_t *config_load(const char *file, struct error *err)
+json_t *config_load(int fd, const char *file, struct error *err)
 {
 	size_t len = 0;
-	char *text = file_read(file, &len, err);
+	char *text = file_read(fd, &len, err);
 	json_t *config = NULL;
 
 	if (text)
@@ -93,12 +108,12 @@ json_t *config_load(const char *file, struct error *err)
 	return config;
 }
 
-int config_apply_file(struct sw *sw, const char *file, config_vet_fn *vet,
-		      void *ctx, json_t **out, struct config_changes *changes,
-		      struct error *err)
+int config_apply_file(struct sw *sw, int fd, const char *file,
+		      config_vet_fn *vet, void *ctx, json_t **out,
+		      struct config_changes *changes, struct error *err)
 {
 	size_t len = 0;
-	char *text = file_read(file, &len, err);
+	char *text = file_read(fd, &len, err);
 	json_t *config = NULL;
 	int r = -EINVAL;
 
@@ -190,7 +205,7 @@ static int fd_take_owner(int fd, const struct stat *old)
 	return fchmod(fd, old->st_mode & 0777) < 0 ? -errno : 0;
 }
 
-static int fd_write(int fd, const json_t *config)
+int config_write(int fd, const json_t *config)
 {
 	errno = 0;
 	if (json_dumpfd(config, fd, JSON_INDENT(2)) < 0 ||
@@ -199,8 +214,20 @@ static int fd_write(int fd, const json_t *config)
 	return 0;
 }
 
+/* Somebody has edited it while we wrote: his is newer than what we have. */
+static bool has_changed(const char *path, const struct stat *old)
+{
+	struct stat now;
+
+	if (stat(path, &now) < 0)
+		return false;
+	return now.st_ino != old->st_ino || now.st_size != old->st_size ||
+	       now.st_ctim.tv_sec != old->st_ctim.tv_sec ||
+	       now.st_ctim.tv_nsec != old->st_ctim.tv_nsec;
+}
+
 /* Write, sync and rename; the old file stays whole until the new one is. */
-static int file_replace(const char *file, const json_t *config)
+int config_replace(const char *file, const json_t *config)
 {
 	char path[PATH_MAX], tmp[PATH_MAX + 8];
 	struct stat old;
@@ -214,7 +241,9 @@ static int file_replace(const char *file, const json_t *config)
 		return -errno;
 	r = fd_take_owner(fd, &old);
 	if (r == 0)
-		r = fd_write(fd, config);
+		r = config_write(fd, config);
+	if (r == 0 && has_changed(path, &old))
+		r = -EBUSY;
 	if (r == 0 && rename(tmp, path) < 0)
 		r = -errno;
 	close(fd);
@@ -245,7 +274,7 @@ static int check_loadable(const json_t *config, struct error *err)
 }
 
 int config_save(struct sw *sw, const json_t *daemon, const char *file, bool own,
-		struct error *err)
+		config_write_fn *write, void *ctx, struct error *err)
 {
 	struct switch_port *p = NULL;
 	json_t *config;
@@ -260,16 +289,15 @@ int config_save(struct sw *sw, const json_t *daemon, const char *file, bool own,
 		json_decref(config);
 		return r;
 	}
-	r = file_replace(file, config);
+	r = write(ctx, file, config, err);
 	json_decref(config);
 	if (r < 0)
-		return error_set(err, -r, "cannot-save", "file",
-				 "can't write %s: %s", file, strerror(-r));
+		return r;
 	if (!own)
 		return 0;
 	while ((p = switch_port_next(sw, p)))
 		if (p->origin == SWITCH_ORIGIN_CONTROL)
-			p->origin = SWITCH_ORIGIN_CONFIG;
+			switch_port_origin(sw, p, SWITCH_ORIGIN_CONFIG);
 	switch_mirrors_adopt(sw);
 	switch_statics_adopt(sw);
 	return 0;

@@ -2,19 +2,15 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/rpc_client.h"
 #include "ports/link.h"
 #include "ports/pcap.h"
+#include "switchd/journal.h"
 #include "switchd/notify.h"
 #include "switchd/roles.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define TICK_S		 1  /* the one timer of an idle switch */
@@ -22,7 +18,6 @@
 #define REAP_MS		 1
 #define FDB_EVENTS_MS	 100
 #define FDB_EVENTS_BATCH 256
-#define WORKERS_DEFAULT	 1
 
 uint32_t daemon_now_s(void)
 {
@@ -120,6 +115,18 @@ static void hook_gone(void *ctx, struct switch_port *p)
 			name_in_pcap(other, p, NULL);
 }
 
+void daemon_hook(struct daemon *d)
+{
+	d->sw->hooks = (struct switch_hooks){
+		.dirty = hook_dirty,
+		.event = hook_event,
+		.wanted = hook_wanted,
+		.attached = hook_attached,
+		.gone = hook_gone,
+		.ctx = d,
+	};
+}
+
 /* ---- Events of the loop ---- */
 
 static void reap_later(struct daemon *d)
@@ -136,6 +143,8 @@ static void on_commit(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!d->live)
+		return;
 	switch_commit(d->sw);
 	reap_later(d);
 }
@@ -150,7 +159,7 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 static void on_link(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
-	int r = link_monitor_dispatch(d->links);
+	int r = d->quiet ? 0 : link_monitor_dispatch(d->links);
 
 	(void)fd;
 	(void)what;
@@ -165,8 +174,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!d->live) /* the FDB is another process's */
+		return;
 	fdb_age(d->sw->shared.fdb, daemon_now_s(),
 		buckets / AGE_SWEEP_S ? buckets / AGE_SWEEP_S : buckets);
+	broker_say(d->broker, PROTO_ALIVE, NULL, 0);
+	daemon_compact(d, false);
 	if (link_monitor_pending(d->links))
 		on_link(-1, 0, d);
 	if (d->sw->dirty) /* a snapshot that found no memory */
@@ -181,7 +194,8 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	switch_ports_failed(d->sw);
+	if (!d->quiet)
+		switch_ports_failed(d->sw);
 }
 
 static void link_changed(void *ctx, const struct link_event *e)
@@ -210,21 +224,23 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	struct daemon *d = arg;
 
 	(void)what;
+	/* systemd and a terminal tell both processes; the monitor tells us. */
+	if (d->broker && !broker_gone(d->broker))
+		return;
 	log_notice("daemon", "signal %d: stopping", (int)sig);
 	notify_send("STOPPING=1");
 	event_base_loopbreak(d->base);
 }
 
-static void on_hup(evutil_socket_t sig, short what, void *arg)
+void daemon_hup(struct daemon *d)
 {
-	struct daemon *d = arg;
 	struct config_changes c = { 0 };
 	struct error err = { 0 };
 
-	(void)sig;
-	(void)what;
-	notify_send("RELOADING=1\nMONOTONIC_USEC=%llu",
-		    (unsigned long long)(clock_ns() / 1000));
+	broker_say(d->broker, PROTO_RELOADING, NULL, 0);
+	if (!d->broker)
+		notify_send("RELOADING=1\nMONOTONIC_USEC=%llu",
+			    (unsigned long long)(clock_ns() / 1000));
 	if (daemon_reload(d, &c, &err) < 0)
 		log_err("config", "%s%s%s; nothing has changed", err.message,
 			*err.path ? ", at " : "", err.path);
@@ -232,7 +248,19 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 		log_notice("config",
 			   "reloaded: %u attached, %u detached, %u changed",
 			   c.attached, c.detached, c.changed);
-	notify_send("READY=1");
+	broker_say(d->broker, PROTO_RUNNING, NULL, d->sw->nports);
+	if (!d->broker)
+		notify_send("READY=1");
+}
+
+static void on_hup(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)sig;
+	(void)what;
+	if (!d->broker || broker_gone(d->broker))
+		daemon_hup(d);
 }
 
 /* ---- Addresses come and go ---- */
@@ -299,74 +327,8 @@ void daemon_fdb_events(struct daemon *d)
 
 /* ---- Start ---- */
 
-/* The sockets: as said, or the default; the helper's beside the other. */
-static int resolve_sockets(struct daemon *d, struct error *err)
-{
-	struct config_daemon *s = &d->settings;
-	char path[CONFIG_PATH_MAX];
-	const char *dir;
-	bool chosen;
-
-	if (d->options.socket)
-		snprintf(s->socket, sizeof(s->socket), "%s", d->options.socket);
-	chosen = *s->socket;
-	if (!chosen && rpc_socket_path(s->socket, sizeof(s->socket)) < 0)
-		return error_set(err, ENOENT, "no-socket-path", NULL,
-				 "no place for the control socket: "
-				 "XDG_RUNTIME_DIR isn't set; give one with -s");
-	snprintf(path, sizeof(path), "%s", s->socket);
-	dir = dirname(path);
-	if (!chosen && mkdir(dir, 0755) < 0 && errno != EEXIST)
-		log_warning("daemon", "can't make %s: %s", dir,
-			    strerror(errno));
-	if (!*s->helper_socket &&
-	    snprintf(s->helper_socket, sizeof(s->helper_socket),
-		     "%s/helper.sock", dir) >= (int)sizeof(s->helper_socket))
-		return error_set(err, ENAMETOOLONG, "bad-value",
-				 "daemon.socket",
-				 "the socket's path is too long");
-	return 0;
-}
-
-/* Everything that the file or the command line leaves open. */
-static int resolve(struct daemon *d, const json_t *config, struct error *err)
-{
-	config_daemon(config, &d->settings);
-	if (d->options.workers)
-		d->settings.workers = d->options.workers;
-	if (!d->settings.workers)
-		d->settings.workers = WORKERS_DEFAULT;
-	return resolve_sockets(d, err);
-}
-
-static int make_switch(struct daemon *d, struct error *err)
-{
-	struct switch_options o = {
-		.workers = d->settings.workers,
-		.threads = true,
-		.ports_max = d->settings.ports_max,
-		.fdb_entries = d->settings.fdb_entries,
-	};
-
-	if (getrandom(o.fdb_secret, sizeof(o.fdb_secret), 0) < 0)
-		return error_set(err, errno, "no-random", NULL, "getrandom: %s",
-				 strerror(errno));
-	d->sw = switch_new(&o, err);
-	if (!d->sw)
-		return -EINVAL;
-	d->sw->hooks = (struct switch_hooks){
-		.dirty = hook_dirty,
-		.event = hook_event,
-		.wanted = hook_wanted,
-		.attached = hook_attached,
-		.gone = hook_gone,
-		.ctx = d,
-	};
-	return 0;
-}
-
-static struct event *make_event(struct daemon *d, int fd, short what,
-				event_callback_fn fn, const struct timeval *tv)
+struct event *daemon_event(struct daemon *d, int fd, short what,
+			   event_callback_fn fn, const struct timeval *tv)
 {
 	struct event *ev = event_new(d->base, fd, what, fn, d);
 
@@ -377,7 +339,7 @@ static struct event *make_event(struct daemon *d, int fd, short what,
 	return ev;
 }
 
-static int make_events(struct daemon *d, struct error *err)
+int daemon_make_events(struct daemon *d, struct error *err)
 {
 	struct timeval tick = { .tv_sec = TICK_S };
 	uint64_t half = notify_watchdog_ns();
@@ -391,19 +353,20 @@ static int make_events(struct daemon *d, struct error *err)
 	if (!d->links)
 		return error_set(err, errno, "no-netlink", NULL, "netlink: %s",
 				 strerror(errno));
-	d->commit = make_event(d, -1, 0, on_commit, NULL);
-	d->reap = make_event(d, -1, 0, on_reap, NULL);
-	d->fdb_events = make_event(d, -1, 0, on_fdb_events, NULL);
-	d->tick = make_event(d, -1, EV_PERSIST, on_tick, &tick);
-	d->failed = make_event(d, d->sw->shared.failed_fd, EV_READ | EV_PERSIST,
-			       on_failed, NULL);
-	d->link = make_event(d, link_monitor_fd(d->links), EV_READ | EV_PERSIST,
-			     on_link, NULL);
+	d->commit = daemon_event(d, -1, 0, on_commit, NULL);
+	d->reap = daemon_event(d, -1, 0, on_reap, NULL);
+	d->fdb_events = daemon_event(d, -1, 0, on_fdb_events, NULL);
+	d->tick = daemon_event(d, -1, EV_PERSIST, on_tick, &tick);
+	d->failed = daemon_event(d, d->sw->shared.failed_fd,
+				 EV_READ | EV_PERSIST, on_failed, NULL);
+	d->link = daemon_event(d, link_monitor_fd(d->links),
+			       EV_READ | EV_PERSIST, on_link, NULL);
 	d->sigterm =
-		make_event(d, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop, NULL);
+		daemon_event(d, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop, NULL);
 	d->sigint =
-		make_event(d, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop, NULL);
-	d->sighup = make_event(d, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, NULL);
+		daemon_event(d, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop, NULL);
+	d->sighup =
+		daemon_event(d, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, NULL);
 	if (!d->commit || !d->reap || !d->fdb_events || !d->tick ||
 	    !d->failed || !d->link || !d->sigterm || !d->sigint || !d->sighup)
 		return error_set(err, ENOMEM, "no-memory", NULL,
@@ -411,99 +374,8 @@ static int make_events(struct daemon *d, struct error *err)
 	return 0;
 }
 
-/* Group of the control socket: as configured, else "switchd" for root. */
-static int socket_gid(const char *name, gid_t *gid, struct error *err)
-{
-	const struct group *g;
-
-	*gid = (gid_t)-1;
-	if (!*name && geteuid() != 0)
-		return 0;
-	g = getgrnam(*name ? name : "switchd");
-	if (g)
-		*gid = g->gr_gid;
-	else if (*name)
-		return error_set(err, ENOENT, "no-such-group",
-				 "daemon.socket-group",
-				 "there is no group \"%s\"", name);
-	return 0;
-}
-
-/* Everybody may connect there, for one short call. */
-static const struct rpc_limits helper_limits = {
-	.max_line = 4096,
-	.max_output = 16384,
-	.max_conns = 256,
-	.max_per_uid = 16,
-	.max_life = 10,
-};
-
-static int make_sockets(struct daemon *d, struct error *err)
-{
-	/* With roles everybody may connect: they decide. */
-	bool open = roles_configured(d->daemon_json);
-	int fd = notify_listen_fd();
-	gid_t gid;
-	int r = socket_gid(d->settings.socket_group, &gid, err);
-
-	if (r == 0)
-		r = roles_load(d->daemon_json, gid, roles_resolve_system, NULL,
-			       &d->roles, err);
-	if (r < 0)
-		return r;
-	d->rpc = rpc_server_new(d->base, daemon_methods, d,
-				open ? &access_limits : NULL);
-	d->helper = rpc_server_new(d->base, daemon_helper_methods, d,
-				   &helper_limits);
-	if (!d->rpc || !d->helper)
-		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
-	rpc_server_set_info(d->rpc, "switchd", PACKAGE_VERSION);
-	rpc_server_set_guard(d->rpc, access_guard);
-	r = fd >= 0 ? rpc_server_adopt(d->rpc, fd, err)
-		    : rpc_server_listen(d->rpc, d->settings.socket,
-					open ? 0666 : 0660, gid, err);
-	if (r < 0)
-		return r;
-	/* Anybody may ask there: the ACL decides. */
-	return rpc_server_listen(d->helper, d->settings.helper_socket, 0666,
-				 (gid_t)-1, err);
-}
-
-static int start(struct daemon *d, struct error *err)
-{
-	const char *file = d->options.config;
-	struct config_changes c = { 0 };
-	json_t *config = NULL;
-	int r;
-
-	if (file) {
-		config = config_load(file, err);
-		if (!config)
-			return -EINVAL;
-	}
-	d->daemon_json = json_incref(json_object_get(config, "daemon"));
-	d->base = event_base_new();
-	r = d->base ? resolve(d, config, err)
-		    : error_set(err, ENOMEM, "no-memory", NULL,
-				"can't make the event loop");
-	json_decref(config);
-	/* The sockets before the devices: a second daemon must not get as far
-	 * as taking the first one's TAPs. */
-	if (r == 0)
-		r = make_switch(d, err);
-	if (r == 0)
-		r = make_events(d, err);
-	if (r == 0)
-		r = make_sockets(d, err);
-	if (r == 0 && file)
-		r = config_apply_file(d->sw, file, NULL, NULL, NULL, &c, err);
-	if (r < 0)
-		return r;
-	switch_commit(d->sw);
-	log_notice("daemon", "%s ready on %s: %u ports", PACKAGE_STRING,
-		   d->settings.socket, c.attached);
-	return 0;
-}
+/* One that couldn't start, until the process ends. */
+static struct daemon *abandoned;
 
 struct daemon *daemon_new(const struct daemon_options *options,
 			  struct error *err)
@@ -515,8 +387,14 @@ struct daemon *daemon_new(const struct daemon_options *options,
 		return NULL;
 	}
 	d->options = *options;
-	if (start(d, err) < 0) {
-		daemon_free(d);
+	if (daemon_start(d, err) < 0) {
+		broker_say_failed(d->broker, err);
+		/* With a monitor nothing is put back: what there is may be
+		 * another process's, or the next one's. */
+		if (d->broker)
+			abandoned = d;
+		else
+			daemon_free(d);
 		return NULL;
 	}
 	return d;
@@ -531,14 +409,29 @@ static void tell_applied(struct daemon *d, const struct config_changes *c)
 			       (int)c->unchanged));
 }
 
+/* A daemon object without what a reload follows, a new reference. */
+static json_t *fixed_part(const json_t *daemon)
+{
+	static const char *const follow[] = { "allow", "roles", "users" };
+	json_t *o =
+		daemon ? json_copy((json_t *)(uintptr_t)daemon) : json_object();
+
+	for (unsigned int i = 0; i < sizeof(follow) / sizeof(follow[0]); i++)
+		json_object_del(o, follow[i]);
+	return o;
+}
+
 /* What is fixed for the life of the process can't follow. */
 static void warn_fixed(const struct daemon *d, const json_t *config)
 {
 	const json_t *now = json_object_get(config, "daemon");
+	json_t *a = fixed_part(now), *b = fixed_part(d->daemon_json);
 
-	if (now && !json_equal(now, d->daemon_json))
+	if (now && !json_equal(a, b))
 		log_warning("config", "changes in \"daemon\" take effect when "
 				      "switchd is started again");
+	json_decref(a);
+	json_decref(b);
 }
 
 int daemon_apply(struct daemon *d, const json_t *config,
@@ -575,6 +468,7 @@ static void take_roles(struct daemon *d, struct roles *roles,
 				      "again");
 	if (roles_adopt(&d->daemon_json, daemon_json) < 0)
 		log_err("config", "no memory: config.save knows the old roles");
+	daemon_remember(d, "daemon", d->daemon_json);
 }
 
 int daemon_reload(struct daemon *d, struct config_changes *changes,
@@ -582,13 +476,16 @@ int daemon_reload(struct daemon *d, struct config_changes *changes,
 {
 	struct roles *roles = d->roles;
 	json_t *config;
-	int r;
+	int fd, r;
 
 	if (!d->options.config)
 		return error_set(err, ENOENT, "no-config", NULL,
 				 "switchd was started without a configuration "
 				 "file (-c)");
-	r = config_apply_file(d->sw, d->options.config, vet_roles, &roles,
+	fd = broker_config_open(d->broker, d->options.config, err);
+	if (fd < 0)
+		return fd;
+	r = config_apply_file(d->sw, fd, d->options.config, vet_roles, &roles,
 			      &config, changes, err);
 	if (r < 0) {
 		if (roles != d->roles)
@@ -604,7 +501,8 @@ int daemon_reload(struct daemon *d, struct config_changes *changes,
 
 int daemon_run(struct daemon *d)
 {
-	notify_send("READY=1\nSTATUS=%u ports", d->sw->nports);
+	if (!d->broker)
+		notify_send("READY=1\nSTATUS=%u ports", d->sw->nports);
 	event_base_dispatch(d->base);
 	return d->exit_status;
 }
@@ -615,7 +513,8 @@ void daemon_free(struct daemon *d)
 			       d ? d->tick : NULL,    d ? d->failed : NULL,
 			       d ? d->link : NULL,    d ? d->fdb_events : NULL,
 			       d ? d->sigterm : NULL, d ? d->sigint : NULL,
-			       d ? d->sighup : NULL };
+			       d ? d->sighup : NULL,  d ? d->order : NULL,
+			       d ? d->leave : NULL };
 
 	if (!d)
 		return;
@@ -631,5 +530,7 @@ void daemon_free(struct daemon *d)
 	if (d->base)
 		event_base_free(d->base);
 	json_decref(d->daemon_json);
+	journal_free(d->journal);
+	broker_free(d->broker);
 	free(d);
 }

@@ -5,6 +5,18 @@
  * socket's methods, signals, netlink, the one timer. Workers run beside it and
  * are never waited for.
  *
+ * With a monitor (switchd/monitor.h) this is the switch process, confined, and
+ * what it knows is written to a journal as it changes. Such a process may begin
+ * with what an earlier one has left:
+ *
+ *     fresh ─────────────────────────┐
+ *     crashed: journal ──────────────┼──► live ──► halted ──► ended
+ *     upgrade: journal ──► loaded ───┘   ▲  │ HAND_OVER │ DONE
+ *                            GO          └──┴── RESUME ─┘
+ *
+ * daemon.c has the loop, daemon_start.c the way to `live`, daemon_orders.c what
+ * the monitor orders.
+ *
  * Threads: main.
  */
 #ifndef SWITCHD_DAEMON_H
@@ -12,10 +24,12 @@
 
 #include "control/rpc_server.h"
 #include "switchd/access.h"
+#include "switchd/broker.h"
 #include "switchd/config.h"
 
 #include <event2/event.h>
 
+struct journal;
 struct link_monitor;
 struct roles;
 
@@ -24,6 +38,7 @@ struct daemon_options {
 	const char *config;   /* file; NULL: none */
 	const char *socket;   /* NULL: the configuration's or the default */
 	unsigned int workers; /* 0: the configuration's or the default */
+	bool monitored;	      /* this is a monitor's switch process */
 };
 
 struct daemon {
@@ -41,6 +56,16 @@ struct daemon {
 	struct event *sigterm, *sigint, *sighup;
 	uint64_t watchdog_ns; /* 0: no watchdog */
 	int exit_status;
+
+	struct broker *broker; /* NULL: no monitor */
+	struct broker_start start;
+	struct journal *journal; /* NULL: no monitor, or not live yet */
+	bool live;		 /* this process forwards */
+	bool quiet;	  /* an upgrade is under way: nothing may change */
+	bool handed_over; /* another process forwards: nothing is put back */
+	struct event *order, *leave;
+	struct rpc_call *upgrade_call; /* who asked; NULL: nobody waits */
+	unsigned int leave_tries;
 };
 
 /* The methods of the control socket and of the helper's; ctx: the daemon. */
@@ -57,8 +82,47 @@ struct daemon *daemon_new(const struct daemon_options *options,
 /* Run until TERM or INT. Returns the exit status. */
 int daemon_run(struct daemon *d);
 
-/* Detach everything, close everything. NULL is fine. */
+/*
+ * Detach everything, close everything. NULL is fine. Not where d->handed_over:
+ * everything is another process's then, and this one just ends.
+ */
 void daemon_free(struct daemon *d);
+
+/* ---- For the files of this module ---- */
+
+/* An event of the loop; tv NULL and what 0: it isn't added. NULL: no memory. */
+struct event *daemon_event(struct daemon *d, int fd, short what,
+			   event_callback_fn fn, const struct timeval *tv);
+
+/* Make the events of the loop, all but the monitor's. 0 or -errno. */
+int daemon_make_events(struct daemon *d, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Get ready: `live`, or, in an upgrade, loaded. Returns 0 or -errno. */
+int daemon_start(struct daemon *d, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* From loaded to live: the predecessor forwards no more. 0 or -errno. */
+int daemon_go(struct daemon *d, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* An event of the loop: the monitor says something. */
+void daemon_on_order(evutil_socket_t fd, short what, void *arg);
+
+/* Ask for an upgrade; answers the call, now or later. */
+void daemon_upgrade(struct daemon *d, struct rpc_call *call);
+
+/* HUP, or the monitor's word of it. */
+void daemon_hup(struct daemon *d);
+
+/* Have the switch tell the daemon what happens. */
+void daemon_hook(struct daemon *d);
+
+/* Write the journal anew if it is mostly out of date, or `anyway`. */
+void daemon_compact(struct daemon *d, bool anyway);
+
+/* A hook of the switch: into the journal. */
+void daemon_remember(void *ctx, const char *key, const json_t *value);
 
 /* config_apply(), and the event that tells it. */
 int daemon_apply(struct daemon *d, const json_t *config,

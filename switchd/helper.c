@@ -117,7 +117,7 @@ static int check_profile(struct daemon *d, const char *profile,
 }
 
 /* A TAP whose descriptor is the guest's; only the device's name is ours. */
-static int tap_make(uid_t uid, struct port_request *rq,
+static int tap_make(struct daemon *d, uid_t uid, struct port_request *rq,
 		    struct port_grant *grant, struct error *err)
 {
 	memset(rq, 0, sizeof(*rq));
@@ -126,7 +126,7 @@ static int tap_make(uid_t uid, struct port_request *rq,
 	rq->tap.handover = true;
 	snprintf(rq->tap.owner, sizeof(rq->tap.owner), "%u", (unsigned int)uid);
 	rq->enabled = true;
-	return port_ops_tap.acquire(rq, grant, err);
+	return broker_acquire(d->broker, rq, grant, err);
 }
 
 void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
@@ -144,10 +144,10 @@ void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
 	/* The ACL comes first: it isn't for everybody to know what profiles
 	 * there are. */
 	if (portconf_check_name(profile, &err) < 0 ||
-	    helper_acl_check(d->settings.helper_acl, profile, &err) < 0 ||
+	    broker_acl(d->broker, d->settings.helper_acl, profile, &err) < 0 ||
 	    check_profile(d, profile, &err) < 0 ||
 	    check_share(d, uid, &err) < 0 ||
-	    tap_make(uid, &rq, &grant, &err) < 0) {
+	    tap_make(d, uid, &rq, &grant, &err) < 0) {
 		log_notice("helper", "uid %u refused: %s", (unsigned int)uid,
 			   err.message);
 		rpc_error(call, &err);
@@ -172,5 +172,5 @@ void method_helper_attach(struct rpc_call *call, json_t *params, void *ctx)
 			     fd);
 	else
 		rpc_error(call, &err);
-	port_ops_tap.release(&rq, &grant);
+	broker_release(d->broker, &rq, &grant);
 }

@@ -208,6 +208,28 @@ static bool is_ours(const char *name)
 	       (ISOLATE_SANITIZED && !strcmp(name, "proc"));
 }
 
+/*
+ * Make the mount in the current folder the root, and get rid of the old one.
+ * Where the old root is no mount point, in a chroot that somebody installs or
+ * tests in, or is the first one of the boot, it can't be swapped: then the new
+ * one is moved over it. What is below is out of reach all the same: there is no
+ * way through a mount from above, and no right to unmount it.
+ */
+static int become_root(struct error *err)
+{
+	/* The old root lies over the new one then: pivot_root(2), "pivot_root
+	 * ('.', '.')". */
+	if (syscall(SYS_pivot_root, ".", ".") == 0)
+		return umount2(".", MNT_DETACH) < 0
+			       ? isolate_fail("umount", err)
+			       : 0;
+	if (errno != EINVAL)
+		return isolate_fail("pivot_root", err);
+	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
+		return isolate_fail("moving the root", err);
+	return chroot(".") < 0 ? isolate_fail("chroot", err) : 0;
+}
+
 /* Is "/" a read-only tmpfs with nothing in it but what fill() made? */
 static bool root_is_empty(void)
 {
@@ -228,6 +250,23 @@ static bool root_is_empty(void)
 	return empty && access("/etc/passwd", F_OK) < 0;
 }
 
+/* Would other mount namespaces see a mount of ours? Where it can't be told,
+ * yes. */
+static bool mounts_are_shared(void)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	size_t size = 0;
+	char *line = NULL;
+	bool shared = !f;
+
+	while (!shared && getline(&line, &size, f) >= 0)
+		shared = strstr(line, " shared:") != NULL;
+	free(line);
+	if (f)
+		fclose(f);
+	return shared;
+}
+
 static int isolate_file_system(struct error *err)
 {
 	int r = refuse_directories(err);
@@ -236,8 +275,10 @@ static int isolate_file_system(struct error *err)
 		return r;
 	if (unshare(CLONE_NEWNS | CLONE_FS) < 0)
 		return isolate_fail("unshare", err);
-	/* Nothing that's done here may be seen outside, or the other way. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	/* Nothing that's done here may be seen outside, or the other way. In a
+	 * chroot "/" is no mount whose propagation could be set. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 &&
+	    (errno != EINVAL || mounts_are_shared()))
 		return isolate_fail("private mounts", err);
 	if (mount("tmpfs", MOUNT_POINT, "tmpfs", MOUNT_FLAGS, MOUNT_OPTIONS) <
 		    0 ||
@@ -246,12 +287,9 @@ static int isolate_file_system(struct error *err)
 	r = fill(err);
 	if (r < 0)
 		return r;
-	/* The old root lies over the new one then: pivot_root(2), "pivot_root
-	 * ('.', '.')". */
-	if (syscall(SYS_pivot_root, ".", ".") < 0)
-		return isolate_fail("pivot_root", err);
-	if (umount2(".", MNT_DETACH) < 0)
-		return isolate_fail("umount", err);
+	r = become_root(err);
+	if (r < 0)
+		return r;
 	if (chdir("/") < 0)
 		return isolate_fail("chdir", err);
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | MOUNT_FLAGS, NULL) <

@@ -1,10 +1,16 @@
 /*
- * switchd: command line, daemonising, exit status. The rest is daemon.c.
+ * switchd: command line, daemonising, exit status. The program is one of three:
+ * the monitor (monitor.c) where root starts it, the switch process that a
+ * monitor makes (daemon.c, confined by isolate.c), or both in one without
+ * privilege.
  *
  * Exit status: 0 ended by TERM or INT, 1 can't start, 2 wrong usage.
  */
 #include "base/log.h"
+#include "switchd/broker.h"
 #include "switchd/daemon.h"
+#include "switchd/isolate.h"
+#include "switchd/monitor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +22,22 @@
 #include <unistd.h>
 
 #define LISTEN_FDS_KEPT 16 /* we take one */
+#define ARGS_MAX	48 /* of the processes that the monitor makes */
+
+/* What the command line says. */
+struct command {
+	struct daemon_options daemon;
+	bool foreground;
+	/* The monitor's own arguments, see monitor.h. */
+	bool is_switch;
+	unsigned int uid, gid;
+	int resume_fd, fallback_fd;
+	/* The same line again, for other processes. */
+	char *argv[ARGS_MAX + 1];
+	unsigned int argc;
+};
+
+enum { OPT_SWITCH = 256, OPT_RESUME, OPT_FALLBACK };
 
 static void usage(FILE *to)
 {
@@ -41,56 +63,114 @@ static int parse_workers(const char *text, unsigned int *workers)
 	return 0;
 }
 
+/* Have an option again in the processes to come. */
+static void argv_add(struct command *c, const char *option, char *value)
+{
+	if (c->argc + 2 > ARGS_MAX)
+		return;
+	c->argv[c->argc++] = (char *)(uintptr_t)option;
+	if (value)
+		c->argv[c->argc++] = value;
+}
+
+static int parse_number(const char *text, int *n)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (end == text || *end || value < 0 || value > INT_MAX)
+		return -1;
+	*n = (int)value;
+	return 0;
+}
+
+/* Of those by which the monitor starts itself and the switch. */
+static int parse_internal(struct command *c, int option, const char *value)
+{
+	switch (option) {
+	case OPT_SWITCH:
+		c->is_switch = true;
+		return sscanf(value, "%u:%u", &c->uid, &c->gid) == 2 && c->uid
+			       ? 0
+			       : -1;
+	case OPT_RESUME:
+		return parse_number(value, &c->resume_fd);
+	case OPT_FALLBACK:
+		return parse_number(value, &c->fallback_fd);
+	default:
+		return -1;
+	}
+}
+
+static int parse_level(struct command *c, char *spec)
+{
+	if (log_set_level(spec) == 0) {
+		argv_add(c, "-l", spec);
+		return 0;
+	}
+	fprintf(stderr,
+		"switchd: -l %s: write LEVEL or MODULE=LEVEL; levels are err, "
+		"warning, notice, info, debug\n",
+		spec);
+	return -1;
+}
+
+static int parse_option(struct command *c, int option, char *value)
+{
+	switch (option) {
+	case 'f':
+		c->foreground = true;
+		return 0;
+	case 'c':
+		c->daemon.config = value;
+		return 0;
+	case 's':
+		c->daemon.socket = value;
+		return 0;
+	case 'w':
+		if (parse_workers(value, &c->daemon.workers) == 0) {
+			argv_add(c, "-w", value);
+			return 0;
+		}
+		fprintf(stderr, "switchd: -w takes 1 to %d\n",
+			SWITCH_WORKERS_MAX);
+		return -1;
+	case 'l':
+		return parse_level(c, value);
+	default:
+		if (parse_internal(c, option, value) == 0)
+			return 0;
+		usage(stderr);
+		return -1;
+	}
+}
+
 /* 0: go on; else exit with *status. */
-static int parse_args(int argc, char **argv, struct daemon_options *o,
-		      bool *foreground, int *status)
+static int parse_args(int argc, char **argv, struct command *c, int *status)
 {
 	static const struct option long_options[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "switch", required_argument, NULL, OPT_SWITCH },
+		{ "resume", required_argument, NULL, OPT_RESUME },
+		{ "fallback", required_argument, NULL, OPT_FALLBACK },
 		{ 0 },
 	};
-	int c;
+	int option;
 
 	*status = 2;
-	while ((c = getopt_long(argc, argv, "fc:s:w:l:Vh", long_options,
-				NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			*foreground = true;
-			break;
-		case 'c':
-			o->config = optarg;
-			break;
-		case 's':
-			o->socket = optarg;
-			break;
-		case 'w':
-			if (parse_workers(optarg, &o->workers) == 0)
-				break;
-			fprintf(stderr, "switchd: -w takes 1 to %d\n",
-				SWITCH_WORKERS_MAX);
-			return -1;
-		case 'l':
-			if (log_set_level(optarg) == 0)
-				break;
-			fprintf(stderr,
-				"switchd: -l %s: write LEVEL or MODULE=LEVEL; "
-				"levels are err, warning, notice, info, debug\n",
-				optarg);
-			return -1;
-		case 'V':
-			puts(PACKAGE_STRING);
+	while ((option = getopt_long(argc, argv, "fc:s:w:l:Vh", long_options,
+				     NULL)) != -1) {
+		if (option == 'V' || option == 'h') {
 			*status = 0;
-			return -1;
-		case 'h':
-			usage(stdout);
-			*status = 0;
-			return -1;
-		default:
-			usage(stderr);
+			if (option == 'V')
+				puts(PACKAGE_STRING);
+			else
+				usage(stdout);
 			return -1;
 		}
+		if (parse_option(c, option, optarg) < 0)
+			return -1;
 	}
 	if (optind == argc)
 		return 0;
@@ -181,35 +261,94 @@ static void raise_descriptors(void)
 		log_warning("daemon", "RLIMIT_NOFILE: %s", strerror(errno));
 }
 
+static void say_error(const struct error *err)
+{
+	fprintf(stderr, "switchd: %s%s%s (%s)\n", err->message,
+		*err->path ? ", at " : "", err->path, err->reason);
+}
+
+static void ready(void *ctx)
+{
+	const int *fd = ctx;
+
+	if (*fd >= 0)
+		detach(*fd);
+}
+
+/* The whole switch, or a monitor's switch process. */
+static int run_daemon(struct command *c, int background_fd)
+{
+	struct error err = { 0 };
+	/* Static: where another process takes over it's never freed. */
+	static struct daemon *d;
+	int status;
+
+	c->daemon.monitored = c->is_switch;
+	d = daemon_new(&c->daemon, &err);
+	if (!d) {
+		say_error(&err);
+		return 1;
+	}
+	ready(&background_fd);
+	status = daemon_run(d);
+	if (!d->handed_over)
+		daemon_free(d);
+	return status;
+}
+
+static int run_switch(struct command *c)
+{
+	struct error err = { 0 };
+
+	json_object_seed(0); /* from /dev/urandom, while there is one */
+	if (isolate(c->uid, c->gid, &err) < 0) {
+		say_error(&err);
+		return 1;
+	}
+	return run_daemon(c, -1);
+}
+
+static int run_monitor(struct command *c, int background_fd)
+{
+	struct monitor_options o = {
+		.config = c->daemon.config,
+		.socket = c->daemon.socket,
+		.argv = c->argv,
+		.resume_fd = c->resume_fd,
+		.fallback_fd = c->fallback_fd,
+		.ready = ready,
+		.ctx = &background_fd,
+	};
+
+	return monitor_run(&o);
+}
+
 int main(int argc, char **argv)
 {
-	static char config[PATH_MAX], sock[PATH_MAX];
-	struct daemon_options o = { 0 };
-	struct error err = { 0 };
-	bool foreground = false;
-	struct daemon *d;
+	static char config[PATH_MAX], sock[PATH_MAX], name[] = "switchd";
+	struct command c = { .resume_fd = -1, .fallback_fd = -1 };
 	int status, fd = -1;
 
-	if (parse_args(argc, argv, &o, &foreground, &status) < 0)
+	argv_add(&c, name, NULL);
+	argv_add(&c, "-f", NULL);
+	if (parse_args(argc, argv, &c, &status) < 0)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
-	close_inherited();
-	raise_descriptors();
-	o.config = absolute(o.config, config, sizeof(config));
-	o.socket = absolute(o.socket, sock, sizeof(sock));
-	if (!foreground && (fd = background()) < 0) {
+	if (c.is_switch)
+		return run_switch(&c);
+	if (c.resume_fd < 0) {
+		close_inherited();
+		raise_descriptors();
+	}
+	c.daemon.config = absolute(c.daemon.config, config, sizeof(config));
+	c.daemon.socket = absolute(c.daemon.socket, sock, sizeof(sock));
+	if (c.daemon.config)
+		argv_add(&c, "-c", (char *)(uintptr_t)c.daemon.config);
+	if (c.daemon.socket)
+		argv_add(&c, "-s", (char *)(uintptr_t)c.daemon.socket);
+	if (!c.foreground && (fd = background()) < 0) {
 		fprintf(stderr, "switchd: %s\n", strerror(errno));
 		return 1;
 	}
-	d = daemon_new(&o, &err);
-	if (!d) {
-		fprintf(stderr, "switchd: %s%s%s (%s)\n", err.message,
-			*err.path ? ", at " : "", err.path, err.reason);
-		return 1;
-	}
-	if (!foreground)
-		detach(fd);
-	status = daemon_run(d);
-	daemon_free(d);
-	return status;
+	return geteuid() == 0 ? run_monitor(&c, fd) : run_daemon(&c, fd);
 }

@@ -161,7 +161,7 @@ void method_config_save(struct rpc_call *call, json_t *params, void *ctx)
 	}
 	if (config_save(d->sw, d->daemon_json, file,
 			d->options.config && !strcmp(file, d->options.config),
-			&err) < 0)
+			broker_config_write, d->broker, &err) < 0)
 		rpc_error(call, &err);
 	else
 		rpc_reply(call, json_pack("{s:s}", "file", file));

@@ -183,7 +183,7 @@ void method_port_detach(struct rpc_call *call, json_t *params, void *ctx)
 	const char *name = rpc_get_string(params, "name", "");
 	struct switch_port *p;
 
-	if (json_object_del(d->sw->missing, name) == 0) {
+	if (switch_missing_forget(d->sw, name)) {
 		rpc_reply(call, json_object()); /* its device had gone */
 		return;
 	}

@@ -2,9 +2,17 @@
 #include "switchd/methods.h"
 
 #include "base/clock.h"
+#include "switchd/isolate.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+static const char *monitor_word(const struct daemon *d)
+{
+	if (!d->broker)
+		return "none";
+	return broker_gone(d->broker) ? "gone" : "connected";
+}
 
 void method_switch_show(struct rpc_call *call, json_t *params, void *ctx)
 {
@@ -25,7 +33,19 @@ void method_switch_show(struct rpc_call *call, json_t *params, void *ctx)
 		d->options.config ? d->options.config : "", "refused-calls",
 		(json_int_t)d->refused.count);
 	json_object_update_new(o, config_settings_show(&d->sw->settings));
+	json_object_set_new(o, "monitor", json_string(monitor_word(d)));
+	if (d->broker)
+		json_object_set_new(
+			o, "restarts",
+			json_integer((json_int_t)d->start.facts.restarts));
+	json_object_set_new(o, "confinement", isolate_show());
 	rpc_reply(call, o);
+}
+
+void method_switch_upgrade(struct rpc_call *call, json_t *params, void *ctx)
+{
+	(void)params;
+	daemon_upgrade(ctx, call);
 }
 
 void method_switch_set(struct rpc_call *call, json_t *params, void *ctx)

@@ -15,8 +15,9 @@
 
 typedef void method_fn(struct rpc_call *call, json_t *params, void *ctx);
 
-method_fn method_switch_show, method_switch_set, method_stats_show,
-	method_worker_list, method_vlan_list, method_event_subscribe;
+method_fn method_switch_show, method_switch_set, method_switch_upgrade,
+	method_stats_show, method_worker_list, method_vlan_list,
+	method_event_subscribe;
 method_fn method_port_attach, method_port_detach, method_port_set,
 	method_port_list, method_port_show;
 method_fn method_fdb_list, method_fdb_add, method_fdb_remove, method_fdb_flush;

@@ -107,6 +107,18 @@ static struct switch_mirror *mirror_new(const char *name, const json_t *params)
 	return m;
 }
 
+static json_t *mirror_save(const struct switch_mirror *m)
+{
+	return json_pack("{s:s,s:b,s:O}", "name", m->name, "configured",
+			 m->configured, "params", m->params);
+}
+
+void switch_remember_mirror(struct sw *sw, const struct switch_mirror *m)
+{
+	if (sw->hooks.remember)
+		switch_remember(sw, "mirror", m->name, mirror_save(m));
+}
+
 int switch_mirror_add(struct sw *sw, const char *name, const json_t *params,
 		      enum switch_origin origin, struct error *err)
 {
@@ -133,6 +145,7 @@ int switch_mirror_add(struct sw *sw, const char *name, const json_t *params,
 	if (configured && !switch_port_find(sw, m->to))
 		log_notice("mirror", "%s waits for port %s", name, m->to);
 	sw->mirror[sw->nmirrors++] = m;
+	switch_remember_mirror(sw, m);
 	switch_dirty(sw);
 	return 0;
 }
@@ -148,6 +161,7 @@ int switch_mirror_remove(struct sw *sw, const char *name, struct error *err)
 	while (sw->mirror[i] != m)
 		i++;
 	sw->mirror[i] = sw->mirror[--sw->nmirrors];
+	switch_remember(sw, "mirror", m->name, NULL);
 	mirror_free(m);
 	switch_dirty(sw);
 	return 0;
@@ -155,8 +169,10 @@ int switch_mirror_remove(struct sw *sw, const char *name, struct error *err)
 
 void switch_mirrors_adopt(struct sw *sw)
 {
-	for (unsigned int i = 0; i < sw->nmirrors; i++)
+	for (unsigned int i = 0; i < sw->nmirrors; i++) {
 		sw->mirror[i]->configured = true;
+		switch_remember_mirror(sw, sw->mirror[i]);
+	}
 }
 
 json_t *switch_mirrors_save(struct sw *sw)
@@ -164,10 +180,7 @@ json_t *switch_mirrors_save(struct sw *sw)
 	json_t *saved = json_array();
 
 	for (unsigned int i = 0; saved && i < sw->nmirrors; i++) {
-		const struct switch_mirror *m = sw->mirror[i];
-		json_t *o = json_pack("{s:s,s:b,s:O}", "name", m->name,
-				      "configured", m->configured, "params",
-				      m->params);
+		json_t *o = mirror_save(sw->mirror[i]);
 
 		if (json_array_append_new(saved, o) < 0) {
 			json_decref(saved);
@@ -182,8 +195,12 @@ void switch_mirrors_restore(struct sw *sw, const json_t *saved)
 	json_t *o;
 	size_t i;
 
-	while (sw->nmirrors)
-		mirror_free(sw->mirror[--sw->nmirrors]);
+	while (sw->nmirrors) {
+		struct switch_mirror *m = sw->mirror[--sw->nmirrors];
+
+		switch_remember(sw, "mirror", m->name, NULL);
+		mirror_free(m);
+	}
 	json_array_foreach(saved, i, o) {
 		const char *name = rpc_get_string(o, "name", "");
 		struct switch_mirror *m =
@@ -195,6 +212,7 @@ void switch_mirrors_restore(struct sw *sw, const json_t *saved)
 		}
 		m->configured = rpc_get_bool(o, "configured", false);
 		sw->mirror[sw->nmirrors++] = m;
+		switch_remember_mirror(sw, m);
 	}
 	switch_dirty(sw);
 }

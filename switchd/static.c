@@ -94,6 +94,7 @@ int switch_static_add(struct sw *sw, uint64_t mac, uint16_t vid,
 	}
 	if (json_object_set_new(sw->statics, key, e) < 0)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	switch_remember(sw, "static", key, json_incref(e));
 	return 0;
 }
 
@@ -106,6 +107,7 @@ bool switch_static_remove(struct sw *sw, uint64_t mac, uint16_t vid)
 		return false;
 	static_uninstall(sw, e);
 	json_object_del(sw->statics, key);
+	switch_remember(sw, "static", key, NULL);
 	return true;
 }
 
@@ -151,6 +153,7 @@ void switch_statics_prune(struct sw *sw, const json_t *wanted)
 		    json_object_get(keep, k))
 			continue;
 		static_uninstall(sw, e);
+		switch_remember(sw, "static", k, NULL);
 		json_object_del(sw->statics, k);
 	}
 	json_decref(keep);
@@ -175,8 +178,10 @@ void switch_statics_adopt(struct sw *sw)
 	const char *key;
 	json_t *e;
 
-	json_object_foreach(sw->statics, key, e)
+	json_object_foreach(sw->statics, key, e) {
 		json_object_set_new(e, "configured", json_true());
+		switch_remember(sw, "static", key, json_incref(e));
+	}
 }
 
 json_t *switch_statics_save(struct sw *sw)
@@ -191,13 +196,16 @@ void switch_statics_restore(struct sw *sw, json_t *saved)
 
 	sw->statics = json_incref(saved);
 	json_object_foreach(now, key, e)
-		if (json_object_get(saved, key) != e)
+		if (json_object_get(saved, key) != e) {
 			static_uninstall(sw, e);
+			switch_remember(sw, "static", key, NULL);
+		}
 	json_object_foreach(saved, key, e) {
 		const struct switch_port *p;
 
 		if (json_object_get(now, key) == e)
 			continue;
+		switch_remember(sw, "static", key, json_incref(e));
 		p = switch_port_find(sw, rpc_get_string(e, "port", ""));
 		if (p && !static_install(sw, e, p))
 			log_warning("fdb", "no room for %s", key);

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "switchd/config.h"
+#include "switchd/switch_fdb.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,17 +36,19 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 		      struct error *err)
 {
 	struct fdb_config fdb = FDB_CONFIG_INIT;
+	int r;
 
 	fdb.ports = sw->shared.ports_max;
 	fdb.secret[0] = o->fdb_secret[0];
 	fdb.secret[1] = o->fdb_secret[1];
 	if (o->fdb_entries)
 		fdb.entries = o->fdb_entries;
-	sw->shared.fdb = fdb_new(&fdb, NULL);
-	if (!sw->shared.fdb)
-		return error_set(err, errno, "bad-value", "fdb-entries",
+	sw->broker = o->broker;
+	r = switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
+	if (r < 0)
+		return error_set(err, -r, "bad-value", "fdb-entries",
 				 "can't make an FDB of %u entries: %s",
-				 fdb.entries, strerror(errno));
+				 fdb.entries, strerror(-r));
 	sw->shared.ledger = ledger_new(1 + o->workers, sw->shared.ports_max);
 	if (!sw->shared.ledger)
 		return error_set(err, errno, "no-memory", NULL,
@@ -128,7 +132,7 @@ void switch_free(struct sw *sw)
 		worker_free(sw->worker[i]);
 	snapshot_free(atomic_load(&sw->shared.snapshot));
 	ledger_free(sw->shared.ledger);
-	fdb_free(sw->shared.fdb);
+	switch_fdb_free(sw);
 	if (sw->shared.failed_fd >= 0)
 		close(sw->shared.failed_fd);
 	json_decref(sw->names);
@@ -264,6 +268,44 @@ bool switch_reap(struct sw *sw)
 	return epoch_reap(&sw->shared.epoch);
 }
 
+/* ---- Halt and go on ---- */
+
+void switch_halt(struct sw *sw)
+{
+	struct switch_port *p = NULL;
+
+	for (unsigned int i = 0; i < sw->nworkers; i++)
+		worker_stop(sw->worker[i]);
+	while ((p = switch_port_next(sw, p)))
+		if (p->port->ops->drain)
+			p->port->ops->drain(p->port);
+	sw->borrowed = sw->fdb != NULL;
+}
+
+int switch_go_on(struct sw *sw)
+{
+	int r = 0;
+
+	/* Another one may have had it meanwhile. */
+	sw->borrowed = false;
+	if (sw->fdb)
+		fdb_adopt(sw->shared.fdb);
+	for (unsigned int i = 0; r == 0 && i < sw->nworkers; i++)
+		r = worker_start(sw->worker[i]);
+	return r;
+}
+
+void switch_let_go(struct sw *sw)
+{
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(sw, p)))
+		/* Who drains has a thread that knows the descriptors; but those
+		 * are files, and nobody's but ours. */
+		if (!p->port->ops->drain)
+			port_grant_close(&p->grant);
+}
+
 /* ---- Settings ---- */
 
 void switch_settings_set(struct sw *sw, const struct switch_settings *s)
@@ -272,6 +314,7 @@ void switch_settings_set(struct sw *sw, const struct switch_settings *s)
 
 	fdb_age_set(sw->shared.fdb, s->age_s);
 	sw->settings = *s;
+	switch_remember(sw, "switch", NULL, config_settings_show(s));
 	if (other_tags) /* the VLANs of all that was learned may be others */
 		switch_flush(sw, FDB_ANY);
 	switch_dirty(sw);
@@ -281,6 +324,7 @@ void switch_profiles_set(struct sw *sw, json_t *profiles)
 {
 	json_decref(sw->profiles);
 	sw->profiles = json_incref(profiles);
+	switch_remember(sw, "profiles", NULL, json_incref(profiles));
 }
 
 /* ---- Events ---- */

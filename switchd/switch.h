@@ -32,6 +32,9 @@ struct switch_options {
 	uint32_t ports_max;	/* 0 = SWITCH_PORTS_DEFAULT */
 	uint32_t fdb_entries;	/* 0 = FDB_ENTRIES_DEFAULT */
 	uint64_t fdb_secret[2]; /* random */
+	struct broker *broker;	/* the monitor's; NULL: no monitor, and nothing
+				 * outlives the process */
+	int fdb_fd; /* with a broker: a predecessor's FDB (borrowed), or -1 */
 };
 
 /* What `switch.set` and the configuration's "switch" object change. */
@@ -73,6 +76,8 @@ struct switch_port {
 	struct sw *sw;
 };
 
+struct switch_fdb;
+
 struct switch_mirror {
 	char name[PORT_NAME_MAX];
 	char to[PORT_NAME_MAX];
@@ -94,6 +99,9 @@ struct switch_hooks {
 	/* A port was attached, has gone (its grant is still good). */
 	void (*attached)(void *ctx, struct switch_port *p);
 	void (*gone)(void *ctx, struct switch_port *p);
+	/* `key` is now what a new process would need to know; NULL: it needn't
+	 * know of it any more. Borrowed. */
+	void (*remember)(void *ctx, const char *key, const json_t *value);
 	/* Is anybody listening? Saves building params. */
 	bool (*wanted)(void *ctx, const char *topic);
 	void *ctx;
@@ -119,7 +127,12 @@ struct sw {
 	struct switch_flush *flushes; /* due with the next snapshot */
 	json_t *statics;	      /* object, see static.c */
 	bool dirty;
-	uint64_t started_ns; /* CLOCK_MONOTONIC */
+	uint64_t started_ns;	/* CLOCK_MONOTONIC */
+	struct broker *broker;	/* borrowed; NULL: none */
+	struct switch_fdb *fdb; /* memory that outlives us; NULL: none */
+	/* Addresses and devices are a predecessor's, which goes on with them if
+	 * this process ends before it forwards: hands off. */
+	bool borrowed;
 };
 
 /*
@@ -137,6 +150,17 @@ void switch_commit(struct sw *sw);
 /* Finish what left and no worker holds any more. Returns true where
  * something is left: call again in a millisecond. */
 bool switch_reap(struct sw *sw);
+
+/*
+ * Stop forwarding: what was received has been sent, captures are written. Or go
+ * on after that, as long as nobody else has. Returns 0 or -errno.
+ */
+void switch_halt(struct sw *sw);
+int switch_go_on(struct sw *sw) __attribute__((warn_unused_result));
+
+/* After switch_halt(), for good: close what another process has, too, and
+ * which would keep a device busy that it puts back. */
+void switch_let_go(struct sw *sw);
 
 /* For the files of this module: something is to be committed; a snapshot was
  * published, so that ports can begin to receive or go. */
@@ -173,6 +197,20 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason);
  * late, because a commit came between.
  */
 bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation);
+
+/*
+ * The same with what an earlier process has left: `saved` is what it wanted to
+ * be remembered under "port/NAME", the device is the monitor's. No event.
+ */
+struct switch_port *switch_port_restore(struct sw *sw, const char *name,
+					const json_t *saved, struct error *err);
+
+/* By whom it counts as attached from now on. */
+void switch_port_origin(struct sw *sw, struct switch_port *p,
+			enum switch_origin origin);
+
+/* A port whose device is away is wanted no more. Returns whether there was. */
+bool switch_missing_forget(struct sw *sw, const char *name);
 
 /* Would switch_attach() have to commit first, because a port that is leaving
  * has the name, the device, or the last free index? */
@@ -300,6 +338,34 @@ void switch_statics_adopt(struct sw *sw);
  * memory). */
 json_t *switch_statics_save(struct sw *sw);
 void switch_statics_restore(struct sw *sw, json_t *saved);
+
+/* ---- What outlives the process (switch_state.c) ---- */
+
+/* Have one thing remembered (hooks.remember): value is stolen, NULL: it is
+ * gone. */
+void switch_remember(struct sw *sw, const char *kind, const char *name,
+		     json_t *value);
+void switch_remember_port(struct sw *sw, const struct switch_port *p);
+void switch_remember_mirror(struct sw *sw, const struct switch_mirror *m);
+
+/* Everything anew: into a new journal. */
+void switch_remember_all(struct sw *sw);
+
+/*
+ * Bring a fresh switch to what was remembered (key -> value, from a journal):
+ * its predecessor may still be running, so the FDB isn't touched. Ports that
+ * can't be brought back are logged and counted in *failed, with the first one's
+ * error in *err. Returns 0, or -EINVAL with *err where the state is no state.
+ */
+int switch_restore(struct sw *sw, const json_t *state, unsigned int *failed,
+		   struct error *err) __attribute__((warn_unused_result));
+
+/* The predecessor is gone, or there was none: its addresses are ours now. (Its
+ * counters: switch_counters_adopt) */
+void switch_take_over(struct sw *sw);
+
+/* The FDB's memory, to be kept; -1: it has none that outlives us. */
+int switch_fdb_fd(const struct sw *sw);
 
 /* ---- Events ---- */
 

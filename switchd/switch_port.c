@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "switchd/broker.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -76,9 +77,12 @@ static void port_gone(void *arg)
 	if (sw->hooks.gone)
 		sw->hooks.gone(sw->hooks.ctx, p);
 	p->port->ops->close(p->port);
-	port_ops_find(p->config.request.type)
-		->release(&p->config.request, &p->grant);
-	fdb_flush(sw->shared.fdb, (int)index, FDB_ANY, true);
+	if (sw->borrowed) {
+		port_grant_close(&p->grant);
+	} else {
+		broker_release(sw->broker, &p->config.request, &p->grant);
+		fdb_flush(sw->shared.fdb, (int)index, FDB_ANY, true);
+	}
 	ledger_retire(sw->shared.ledger, index);
 	sw->port[index] = NULL;
 	while (sw->index_end && !sw->port[sw->index_end - 1])
@@ -92,6 +96,7 @@ static void port_gone(void *arg)
 static void port_missing(struct sw *sw, const struct switch_port *p)
 {
 	const char *name = p->config.request.name;
+	json_t *m;
 
 	if (p->origin == SWITCH_ORIGIN_TRANSIENT)
 		return;
@@ -99,10 +104,19 @@ static void port_missing(struct sw *sw, const struct switch_port *p)
 		    "%s: its device %s is gone: attached again with "
 		    "the next config.apply",
 		    name, p->grant.ifname);
-	json_object_set_new(sw->missing, name,
-			    json_pack("{s:O,s:b}", "params", p->params,
-				      "configured",
-				      p->origin == SWITCH_ORIGIN_CONFIG));
+	m = json_pack("{s:O,s:b}", "params", p->params, "configured",
+		      p->origin == SWITCH_ORIGIN_CONFIG);
+	if (json_object_set(sw->missing, name, m) == 0)
+		switch_remember(sw, "missing", name, json_incref(m));
+	json_decref(m);
+}
+
+bool switch_missing_forget(struct sw *sw, const char *name)
+{
+	if (json_object_del(sw->missing, name) < 0)
+		return false;
+	switch_remember(sw, "missing", name, NULL);
+	return true;
 }
 
 void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
@@ -116,6 +130,7 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 	p->leaving = true;
 	json_object_del(sw->names, name);
 	sw->nports--;
+	switch_remember(sw, "port", name, NULL);
 	switch_dirty(sw);
 	snprintf(p->why, sizeof(p->why), "%s", reason);
 	if (!strcmp(reason, "device-gone"))
@@ -136,6 +151,7 @@ bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation)
 	}
 	p->leaving = false; /* the next commit lets it receive again */
 	sw->nports++;
+	switch_remember_port(sw, p);
 	switch_dirty(sw);
 	log_info("port", "%s stays", p->config.request.name);
 	return true;
@@ -173,20 +189,11 @@ static void switch_settle(struct sw *sw)
 
 /* ---- Attaching ---- */
 
-static const char *request_ifname(const struct port_request *rq)
-{
-	if (!strcmp(rq->type, "tap"))
-		return rq->tap.ifname;
-	if (!strcmp(rq->type, "netdev"))
-		return rq->netdev.ifname;
-	return "";
-}
-
 /* The device of that name now, 0 where there is none (yet), or where it lies
  * in another network namespace. */
 static int request_ifindex(const struct port_request *rq)
 {
-	const char *ifname = request_ifname(rq);
+	const char *ifname = port_request_ifname(rq);
 
 	if (!*ifname || (!strcmp(rq->type, "tap") && *rq->tap.netns))
 		return 0;
@@ -215,7 +222,7 @@ static bool same_thing(const struct switch_port *p,
 		       const struct port_request *rq, int ifindex)
 {
 	const struct port_request *its = &p->config.request;
-	const char *ifname = request_ifname(rq);
+	const char *ifname = port_request_ifname(rq);
 
 	if (!strcmp(its->name, rq->name)) /* events come in their order */
 		return true;
@@ -254,7 +261,7 @@ bool switch_attach_settles(const struct sw *sw, const struct port_request *rq)
 static int check_conflicts(struct sw *sw, const struct port_request *rq,
 			   struct error *err)
 {
-	const char *ifname = request_ifname(rq);
+	const char *ifname = port_request_ifname(rq);
 	const struct switch_port *other;
 	int ifindex;
 
@@ -303,17 +310,20 @@ static struct worker *worker_choose(struct sw *sw)
 	return sw->worker[best];
 }
 
+/* handle: what an earlier process had; 0: the device is acquired. */
 static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
-		      struct error *err)
+		      uint32_t handle, struct error *err)
 {
 	const struct port_ops *ops = port_ops_find(p->config.request.type);
-	int r = ops->acquire(&p->config.request, &p->grant, err);
+	struct port_request *rq = &p->config.request;
+	int r = handle ? broker_adopt(sw->broker, rq, handle, &p->grant, err)
+		       : broker_acquire(sw->broker, rq, &p->grant, err);
 
 	if (r < 0)
 		return r;
-	p->port = ops->open(&p->config.request, &p->grant, err);
+	p->port = ops->open(rq, &p->grant, err);
 	if (!p->port) {
-		ops->release(&p->config.request, &p->grant);
+		broker_release(sw->broker, rq, &p->grant);
 		return err->err ? -err->err : -ENOMEM;
 	}
 	p->port->index = index;
@@ -329,7 +339,7 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 	if (r == 0)
 		return 0;
 	p->port->ops->close(p->port);
-	ops->release(&p->config.request, &p->grant);
+	broker_release(sw->broker, rq, &p->grant);
 	return error_set(err, -r, "no-watch", NULL,
 			 "can't wait for frames of port \"%s\": %s",
 			 p->config.request.name, strerror(-r));
@@ -337,14 +347,14 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 
 /* The same, under its name. */
 static int port_enter(struct sw *sw, struct switch_port *p, uint32_t index,
-		      struct error *err)
+		      uint32_t handle, struct error *err)
 {
 	const char *name = p->config.request.name;
 	int r;
 
 	if (name_add(sw, name, index) < 0)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
-	r = port_start(sw, p, index, err);
+	r = port_start(sw, p, index, handle, err);
 	if (r < 0)
 		json_object_del(sw->names, name);
 	return r;
@@ -361,6 +371,17 @@ static json_t *profiles_keep(const struct sw *sw, const char *name)
 	return *name && profile ? json_pack("{s:O}", name, profile) : NULL;
 }
 
+/* It has its place among the others. */
+static void port_seat(struct sw *sw, struct switch_port *p, uint32_t index)
+{
+	p->sw = sw;
+	sw->port[index] = p;
+	if (index >= sw->index_end)
+		sw->index_end = index + 1;
+	sw->nports++;
+	switch_dirty(sw);
+}
+
 struct switch_port *switch_attach(struct sw *sw, const char *name,
 				  json_t *params, enum switch_origin origin,
 				  uid_t uid, struct error *err)
@@ -375,23 +396,19 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	if (portconf_parse(name, params, sw->profiles, &p->config, err) < 0 ||
 	    check_conflicts(sw, &p->config.request, err) < 0 ||
 	    index_alloc(sw, &index, err) < 0 ||
-	    port_enter(sw, p, index, err) < 0) {
+	    port_enter(sw, p, index, 0, err) < 0) {
 		free(p);
 		return NULL;
 	}
-	p->sw = sw;
 	p->params = json_deep_copy(params);
 	json_object_del(p->params, "name");
 	p->profiles = profiles_keep(sw, p->config.profile);
 	p->origin = origin;
 	p->uid = uid;
-	sw->port[index] = p;
-	if (index >= sw->index_end)
-		sw->index_end = index + 1;
-	sw->nports++;
-	json_object_del(sw->missing, name);
+	port_seat(sw, p, index);
+	switch_missing_forget(sw, name);
 	switch_static_install(sw, p);
-	switch_dirty(sw);
+	switch_remember_port(sw, p);
 	log_info("port", "%s attached: %s %s", name, p->config.request.type,
 		 p->grant.ifname);
 	if (switch_event_wanted(sw, "port.attached"))
@@ -402,6 +419,52 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	if (sw->hooks.attached)
 		sw->hooks.attached(sw->hooks.ctx, p);
 	return p;
+}
+
+/* Where it was: learned addresses and counters go by the index. */
+static int saved_place(const struct sw *sw, const json_t *saved,
+		       uint32_t *index, struct error *err)
+{
+	int64_t i = rpc_get_int(saved, "index", -1);
+
+	if (i < 0 || i >= sw->shared.ports_max || sw->port[i])
+		return error_set(err, EINVAL, "bad-state", NULL,
+				 "a port's place is taken");
+	*index = (uint32_t)i;
+	return 0;
+}
+
+struct switch_port *switch_port_restore(struct sw *sw, const char *name,
+					const json_t *saved, struct error *err)
+{
+	json_t *params = json_object_get(saved, "params");
+	json_t *profiles = json_object_get(saved, "profiles");
+	uint32_t handle = (uint32_t)rpc_get_int(saved, "handle", 0), index = 0;
+	struct switch_port *p = calloc(1, sizeof(*p));
+
+	if (!p || !handle || saved_place(sw, saved, &index, err) < 0 ||
+	    portconf_parse(name, params, profiles, &p->config, err) < 0 ||
+	    port_enter(sw, p, index, handle, err) < 0) {
+		free(p);
+		return NULL;
+	}
+	p->params = json_incref(params);
+	p->profiles = json_incref(profiles);
+	p->origin = (enum switch_origin)rpc_get_int(saved, "origin", 0);
+	p->uid = (uid_t)rpc_get_int(saved, "uid", 0);
+	port_seat(sw, p, index);
+	if (sw->hooks.attached)
+		sw->hooks.attached(sw->hooks.ctx, p);
+	return p;
+}
+
+void switch_port_origin(struct sw *sw, struct switch_port *p,
+			enum switch_origin origin)
+{
+	if (p->origin == origin)
+		return;
+	p->origin = origin;
+	switch_remember_port(sw, p);
 }
 
 /* ---- Changing ---- */
@@ -432,7 +495,7 @@ static int port_change(struct sw *sw, struct switch_port *p,
 	if (c->request.enabled != p->config.request.enabled ||
 	    c->request.mtu != p->config.request.mtu ||
 	    (c->request.mtu && c->request.mtu != p->grant.mtu)) {
-		r = p->port->ops->adjust(&c->request, &p->grant, err);
+		r = broker_adjust(sw->broker, &c->request, &p->grant, err);
 		if (r < 0)
 			return r;
 		atomic_store(&p->port->mtu, p->grant.mtu);
@@ -475,6 +538,7 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 		json_decref(p->profiles);
 		p->profiles = profiles_keep(sw, c.profile);
 	}
+	switch_remember_port(sw, p);
 	switch_dirty(sw);
 	if (switch_event_wanted(sw, "port.changed"))
 		switch_event(

@@ -158,7 +158,11 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct epoch *epoch = &w->shared->epoch;
 	struct epoll_event ev[WORKER_EVENTS];
+	char name[16];
 
+	/* In here: the name of another thread is a file in /proc. */
+	snprintf(name, sizeof(name), "worker%u", w->index);
+	pthread_setname_np(pthread_self(), name);
 	for (;;) {
 		int n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, -1);
 		uint32_t now_s = (uint32_t)(clock_coarse_ns() / CLOCK_NS_PER_S);
@@ -182,8 +186,12 @@ out:
 int worker_start(struct worker *w)
 {
 	sigset_t all, old;
-	char name[16];
+	uint64_t stop;
 	int r;
+
+	/* What an earlier thread was stopped by. */
+	if (read(w->stop_fd, &stop, sizeof(stop)) < 0 && errno != EAGAIN)
+		return -errno;
 
 	/* Signals are the main thread's. */
 	sigfillset(&all);
@@ -192,8 +200,6 @@ int worker_start(struct worker *w)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r)
 		return -r;
-	snprintf(name, sizeof(name), "worker%u", w->index);
-	pthread_setname_np(w->thread, name);
 	w->running = true;
 	return 0;
 }

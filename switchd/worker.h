@@ -36,7 +36,7 @@ struct worker_stats {
 /* A worker without a thread yet. NULL and errno on failure. */
 struct worker *worker_new(struct worker_shared *shared, unsigned int index);
 
-/* Start its thread. Returns 0 or -errno. */
+/* Start its thread, also again after a stop. Returns 0 or -errno. */
 int worker_start(struct worker *w) __attribute__((warn_unused_result));
 
 /* Stop and join the thread, where there is one. */

@@ -26,3 +26,5 @@
 #define json_object_foreach(object, key, value)                      \
 	for ((key) = first_key(object); ((value) = json_value(key)); \
 	     (key) = next_key(object, key))
+#define LIST_FOREACH(var, head, field) \
+	for ((var) = (head)->first; (var); (var) = (var)->field.next)

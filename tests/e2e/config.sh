@@ -266,8 +266,16 @@ wait_until 5 vanished
 claim "it can be detached all the same" ctl port detach up
 claim_not "and is gone then" vanished
 
-claim_not "a folder that isn't there is refused" ctl config save \
-	file=/nowhere/s.conf
-claim "and says so" says 'nowhere.*cannot-save' ctl config save \
-	file=/nowhere/s.conf
+claim "a folder that isn't there is refused, and said" says \
+	'nowhere.*cannot-save' ctl config save file=/tmp/nowhere/s.conf
+claim "so is one that daemon.allow.files hasn't" says \
+	'/etc/s.conf.*daemon.allow.files.*not-allowed' \
+	ctl config save file=/etc/s.conf
+claim_not "and nothing is written there" test -e /etc/s.conf
+claim "another file is written if it isn't there" ctl config save \
+	file="$T/other.conf"
+claim "with the same in it" diff "$T/other.conf" \
+	<(ctl config save >&2 && cat "$T/switchd.conf")
+claim "and isn't written over" says 'File exists.*cannot-save' \
+	ctl config save file="$T/other.conf"
 finish

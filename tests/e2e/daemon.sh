@@ -29,10 +29,6 @@ ports_are() { # NAME...
 		"$*" ]]
 }
 
-log_has() {
-	grep -qE -- "$1" "$T/switchd.log"
-}
-
 # ---- command line ------------------------------------------------------------
 
 claim "-V prints name and version" grep -qE '^switchd [0-9.]+$' \
@@ -53,9 +49,11 @@ claim_equal "the parent ends with 0" 0 \
 	"$(status_of in_sw "$SWITCHD" -s "$SOCKET" -c "$T/one.conf" \
 		2>"$T/background.log")"
 claim "it's ready when the parent has ended" ports_are t0
-background=$(ip netns pids "$(ns_name sw)")
-kill -TERM "$background"
-claim "TERM ends it" wait_until 5 lib_gone "$background"
+mapfile -t background < <(ip netns pids "$(ns_name sw)")
+claim_equal "it is a monitor and a switch" 2 "${#background[@]}"
+kill -TERM "${background[@]}"
+claim "TERM to all of them, as systemd sends it, ends it" wait_until 5 \
+	ns_is_empty sw
 claim_not "its socket goes with it" test -e "$SOCKET"
 echo '{' >"$T/broken.conf"
 claim "a start in the background that fails says why" says \
@@ -78,8 +76,7 @@ claim_equal "and leaves the first one's TAP" "$first" \
 claim "and makes none of its own" link_gone sw t1
 claim "the first one answers as before" ports_are t0
 
-kill -KILL "$SWITCHD_PID"
-wait "$SWITCHD_PID" 2>/dev/null || true
+switchd_kill
 claim "kill -9 leaves the socket" test -S "$SOCKET"
 claim "and the next start takes it over" switchd_start -c "$T/two.conf"
 claim "with all of its ports" ports_are t0 t1

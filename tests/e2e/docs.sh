@@ -99,18 +99,19 @@ def check_drops():
 
 
 def check_events():
-    topics = set(re.findall(r'"((?:port|fdb|config|access)\.[a-z]+)"', sources()))
+    topics = set(re.findall(r'"((?:port|fdb|config|access|monitor)\.[a-z]+)"',
+                            sources()))
     return same(items(section(PROTOCOL, "EVENTS"), "Ic"),
                 topics - set(methods()))
 
 
 # Those that no client sees: they are of the start, of switchctl itself, or
 # can't happen.
-PRIVATE = {"bad-grant", "bad-reply", "bad-state", "cannot-connect",
+PRIVATE = {"bad-grant", "bad-reply", "bad-request", "cannot-connect",
            "cannot-listen", "connection-lost", "given-twice", "handed-over",
-           "no-name", "no-netlink", "no-random", "no-socket-path",
-           "no-worker", "refused", "socket-in-use", "state-version",
-           "timeout"}
+           "no-isolation", "no-name", "no-netlink", "no-random",
+           "no-socket-path", "no-such-name", "no-switch", "no-worker",
+           "not-held", "refused", "socket-in-use", "timeout"}
 
 
 def check_reasons():
@@ -120,6 +121,7 @@ def check_reasons():
     # Those that reach error_set() in a variable or as one of two.
     found |= set(re.findall(
         r'(?:"not-permitted"\s*:|\breason =)\s*"([a-z-]+)"', sources()))
+    found |= set(re.findall(r'\bfail\(m, \w+, "([a-z-]+)"', sources()))
     return same(items(section(PROTOCOL, "REASONS"), "Cm"), found - PRIVATE)
 
 
@@ -152,6 +154,10 @@ def check_conf():
         keys = set(re.findall(r'(?:PARAM_\w+\(|\.name = )"([a-z-]+)"',
                               tables[table]))
         good = same(items(page, "Cm"), keys) and good
+    page = re.search(r"^\.Ss What is allowed\n(.*?)(?=^\.S[hs] )", CONF,
+                     re.S | re.M).group(1)
+    keys = set(re.findall(r'PATTERNS\("([a-z]+)"', read("switchd/policy.c")))
+    good = same(items(page, "Cm"), keys) and good
     page = re.search(r"^\.Ss Roles\n(.*?)(?=^\.S[hs] )", CONF,
                      re.S | re.M).group(1)
     text = read("switchd/roles.c")
@@ -170,7 +176,7 @@ def examples():
         with open(f"{os.environ['T']}/example{number}.json", "w",
                   encoding="utf-8") as file:
             file.write(block)
-    return len(blocks) == 4
+    return len(blocks) == 5
 
 
 def readme():
@@ -256,8 +262,8 @@ for group in switchd ops users; do
 	grep -q "^$group:" "$T/group" || echo "$group:x:4321:" >>"$T/group"
 done
 
-claim "switchd.conf(5) has four examples" check examples
-for i in 0 1 2 3; do
+claim "switchd.conf(5) has five examples" check examples
+for i in 0 1 2 3 4; do
 	claim "example $i of switchd.conf(5) loads" loads "$T/example$i.json"
 done
 claim "the sample configuration loads" loads "$SRC/etc/switchd.conf"

@@ -184,7 +184,10 @@ pid_stop() {
 lib_gone() {
 	local stat
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
-	[[ ${stat##*) } == Z* ]]
+	[[ ${stat##*) } == Z* ]] || return 1
+	# Its threads may be a moment later, and the files are theirs, too.
+	set -- "/proc/$1/task"/*
+	(($# == 1))
 }
 
 # ---- the switch ------------------------------------------------------------
@@ -206,6 +209,27 @@ switchd_launch() {
 	nsenter --net="$(ns_path sw)" -- "$SWITCHD" -f -s "$SOCKET" "$@" \
 		</dev/null >>"$T/switchd.log" 2>&1 &
 	SWITCHD_PID=$!
+}
+
+# The switch process, a child of the monitor $SWITCHD_PID.
+switch_pid() {
+	local child
+	read -r child _ <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
+	echo "$child"
+}
+
+# Monitor and switch die at once, as when the host's memory runs out.
+switchd_kill() {
+	local pids=("$SWITCHD_PID" "$(switch_pid)")
+	SWITCHD_PID=
+	kill -KILL "${pids[@]}"
+	wait "${pids[0]}" 2>/dev/null || true
+	wait_until 5 lib_gone "${pids[1]}"
+}
+
+# ns_is_empty NAME: no process is in it
+ns_is_empty() {
+	[[ -z $(ip netns pids "$(ns_name "$1")") ]]
 }
 
 switchd_answers() {

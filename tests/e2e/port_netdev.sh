@@ -7,7 +7,8 @@
 # shellcheck disable=SC2086 # $FRAMES is a command and its argument
 . "$(dirname "$0")/tools.sh"
 ns_add sw vm1
-switchd_start
+echo "{}" >"$T/switchd.conf"
+switchd_start -c "$T/switchd.conf"
 guest_add vm2 10.0.0.2/24
 
 sw_ip() {
@@ -38,6 +39,12 @@ as_before() { # DEVICE: is it what "$T/before" says?
 	host_state "$1" | diff "$T/before" -
 }
 
+allow() { # PATTERNS: of daemon.allow.force
+	jq -n --argjson force "$1" '{daemon: {allow: {force: $force}}}' \
+		>"$T/switchd.conf"
+	ctl config apply >&2
+}
+
 # ---- what is refused ---------------------------------------------------------
 
 veth_add v1
@@ -64,7 +71,10 @@ claim "lo is none of ours" says 'Ethernet' attach lo
 sw_ip addr flush dev v1
 sw_ip addr add 10.0.0.9/24 dev v1
 host_state v1 >"$T/before"
-claim "force=yes takes a device with an address" attach v1 force=yes
+claim "force=yes is for root's configuration to allow" says \
+	'daemon.allow.force.*not-allowed' attach v1 force=yes
+allow '["v*"]'
+claim "then it takes a device with an address" attach v1 force=yes
 claim "the guest reaches the other one" pings vm1 10.0.0.2
 ns_exec vm1 ip neigh flush dev eth0
 claim "the host's stack doesn't answer on it" no_ping vm1 10.0.0.9
@@ -156,8 +166,7 @@ claim_equal "it's the new device" "$(link_value sw v1 .ifindex)" \
 	"$(port_value v1 .ifindex)"
 claim_not "and not the old one" test "$old" == "$(port_value v1 .ifindex)"
 
-kill -KILL "$SWITCHD_PID"
-wait "$SWITCHD_PID" 2>/dev/null || true
+switchd_kill
 switchd_start
 claim "after kill -9 the device attaches again" attach v1
 ctl port detach v1 >&2
@@ -189,7 +198,8 @@ claim "what the guest sends is what the program reads" wait_until 5 \
 events_start port
 exec 9>&-
 for pid in $(ip netns pids "$(ns_name sw)"); do
-	[[ $pid == "$SWITCHD_PID" ]] || kill -KILL "$pid"
+	[[ $pid == "$SWITCHD_PID" || $pid == "$(switch_pid)" ]] ||
+		kill -KILL "$pid"
 done
 claim "the program dies: its port goes" wait_until 5 event_seen port.detached \
 	'.name == "q0" and .reason == "device-gone"'
@@ -214,7 +224,8 @@ claim "a guest without offloads gets a datagram of a kernel that has them" \
 claim "with its checksum complete" $FRAMES udp-checksum "$(datagram)"
 exec 9>&-
 for pid in $(ip netns pids "$(ns_name sw)"); do
-	[[ $pid == "$SWITCHD_PID" ]] || kill -KILL "$pid"
+	[[ $pid == "$SWITCHD_PID" || $pid == "$(switch_pid)" ]] ||
+		kill -KILL "$pid"
 done
 
 # ---- DHCP --------------------------------------------------------------------

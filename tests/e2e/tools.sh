@@ -105,6 +105,12 @@ link_value() {
 	ns_exec "$1" ip -j -d link show "$2" | jq -r ".[0] | $3"
 }
 
+# How often a guest has lost or got its carrier. (`nsenter` leaves it the sysfs
+# of another namespace.)
+carrier_changes() { # NAMESPACE DEVICE
+	ip netns exec "$(ns_name "$1")" cat "/sys/class/net/$2/carrier_changes"
+}
+
 link_gone() {
 	! ns_exec "$1" ip link show "$2" >/dev/null 2>&1
 }
@@ -147,4 +153,129 @@ no_ping() { # NAMESPACE ADDRESS [ARGUMENT...]
 	shift 2
 	ns_exec "$ns" ping -q -c2 -i0.2 -W1 "$@" "$to" || status=$?
 	((status == 1)) # ping's "no reply"; 2 is any other error
+}
+
+# ---- steady traffic (steady.c) -----------------------------------------------
+
+# steady_start [OPTION...] GUEST...: numbered frames from each guest's eth0 to
+# the next one's, until steady_stop; returns when they flow; sets STEADY
+steady_start() {
+	local options=() ends=() a
+	for a in "$@"; do
+		if [[ -e $(ns_path "$a") ]]; then
+			ends+=("$(ns_name "$a"):eth0")
+		else
+			options+=("$a")
+		fi
+	done
+	# A file from before would say that this one is ready.
+	: >"$T/steady"
+	"$BUILD/tests/e2e/steady" "${options[@]}" "${ends[@]}" </dev/null \
+		>"$T/steady" 2>"$T/steady.err" &
+	STEADY=$!
+	lib_pids+=("$STEADY")
+	wait_until 15 steady_flows_or_died && steady_flows
+}
+
+steady_flows() {
+	grep -q '^ready' "$T/steady"
+}
+
+steady_flows_or_died() {
+	steady_flows || lib_gone "$STEADY"
+}
+
+# Leaves what became of the frames in $T/steady.json.
+steady_stop() {
+	pid_stop "$STEADY" TERM 20 || return
+	tail -n 1 "$T/steady" >"$T/steady.json"
+	cat "$T/steady.err" "$T/steady.json" >&2
+}
+
+# steady_is JQ-EXPRESSION: of the last run
+steady_is() {
+	jq -e "$1" "$T/steady.json"
+}
+
+# steady_value KEY: of the last run
+steady_value() {
+	jq -r ".$1" "$T/steady.json"
+}
+
+# Not one of the last run's frames.
+no_frame_lost() {
+	steady_is '.lost == 0 and .duplicate == 0 and .reordered == 0 and
+		.stray == 0 and .tx_dropped == 0 and .received == .sent and
+		.sent > 100'
+}
+
+# ---- the same switch as before -----------------------------------------------
+
+# portrait [NAMESPACE...]: all of the switch but what traffic changes, and the
+# eth0 of each namespace
+portrait() {
+	ctl -j config show
+	ctl -j port list | jq '[.ports[] | del(.["rx-frames", "rx-bytes",
+		"rx-dropped", "tx-frames", "tx-bytes", "tx-dropped"])]'
+	ctl -j mirror list | jq '[.mirrors[] | {name, to, state}]'
+	ctl -j vlan list
+	ctl -j switch show | jq '{age, "vlan-protocol", "forward-reserved",
+		ports, addresses}'
+	ctl -j fdb list | jq -c '.entries[] | [.mac, .vlan, .port, .static]' |
+		sort
+	devices "$@"
+}
+
+# Are they what they were? A lost carrier is counted even if it's back.
+devices() { # NAMESPACE...
+	local name
+	for name in "$@"; do
+		link_value "$name" eth0 '"\(.ifindex) \(.operstate)"'
+		carrier_changes "$name" eth0
+	done
+}
+
+# same_portrait [NAMESPACE...]: as in $T/before
+same_portrait() {
+	portrait "$@" >"$T/after"
+	diff "$T/before" "$T/after" >&2
+}
+
+# ---- the two processes -------------------------------------------------------
+
+# Is there a switch process that isn't one of these, and does it answer?
+switch_is_other_than() { # PID...
+	local now pid
+	now=$(switch_pid) && [[ -n $now ]] || return
+	for pid in "$@"; do
+		[[ $pid != "$now" ]] || return
+	done
+	switchd_answers
+}
+
+# The descriptor of the monitor's that is the switch's journal: a path. The
+# last one, where there are two in an upgrade.
+journal_path() {
+	local fd
+	for fd in /proc/"$SWITCHD_PID"/fd/*; do
+		if [[ $(readlink "$fd") == /memfd:*journal* ]]; then
+			echo "$fd"
+		fi
+	done | tail -n 1
+}
+
+# A bit flips in the middle of what is remembered.
+journal_poison() {
+	"$PYTHON" - "$(journal_path)" <<'PY'
+import os
+import sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+data = os.pread(fd, 1 << 24, 0).rstrip(b"\0")
+at = len(data) // 2
+os.pwrite(fd, bytes([data[at] ^ 1]), at)
+PY
+}
+
+log_has() { # REGULAR EXPRESSION
+	grep -qE -- "$1" "$T/switchd.log"
 }

@@ -1,4 +1,5 @@
 /* Configurations: what is checked, applied, given back, saved. */
+#include "switchd/broker.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
@@ -470,7 +471,8 @@ static void save(struct sim *s, const char *file, bool own)
 {
 	struct error err = { 0 };
 
-	if (config_save(s->sw, NULL, file, own, &err) < 0)
+	if (config_save(s->sw, NULL, file, own, broker_config_write, NULL,
+			&err) < 0)
 		print_error("%s at %s\n", err.message, err.path);
 	assert_int_equal(err.err, 0);
 }
@@ -480,7 +482,8 @@ static void save_fails(struct sim *s, const char *file, const char *reason,
 {
 	struct error err = { 0 };
 
-	assert_true(config_save(s->sw, NULL, file, false, &err) < 0);
+	assert_true(config_save(s->sw, NULL, file, false, broker_config_write,
+				NULL, &err) < 0);
 	assert_string_equal(err.reason, reason);
 	assert_string_equal(err.path, path);
 }
@@ -489,8 +492,10 @@ static void load(struct sim *s, const char *file)
 {
 	struct config_changes c;
 	struct error err = { 0 };
+	int fd = config_open(file, &err);
 
-	if (config_apply_file(s->sw, file, NULL, NULL, NULL, &c, &err) < 0)
+	assert_true(fd >= 0);
+	if (config_apply_file(s->sw, fd, file, NULL, NULL, NULL, &c, &err) < 0)
 		print_error("%s at %s\n", err.message, err.path);
 	assert_int_equal(err.err, 0);
 }
@@ -600,7 +605,7 @@ static void file_is_read_to_its_end(void **state_)
 	assert_non_null(f);
 	assert_int_equal(fwrite(text, 1, sizeof(text), f), sizeof(text));
 	fclose(f);
-	assert_null(config_load(file, &err));
+	assert_null(config_load(config_open(file, &err), file, &err));
 	assert_string_equal(err.reason, "parse-error");
 	unlink(file);
 }

@@ -1,0 +1,380 @@
+#include "switchd/grants.h"
+
+#include "base/log.h"
+#include "switchd/proto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define INDEX_MAX 0xfffeu /* in a handle, see handle_of() */
+
+#define SLOT_BIT(slot) ((uint8_t)(1u << (slot)))
+
+void grants_init(struct grants *t, uint32_t max)
+{
+	*t = (struct grants){ .max = max < INDEX_MAX ? max : INDEX_MAX };
+}
+
+static uint32_t handle_of(const struct grants *t, const struct grant *g)
+{
+	/* Never 0: that is nobody's. */
+	return (uint32_t)g->generation << 16 | (uint32_t)(g - t->g + 1);
+}
+
+static void close_out(struct grant *g)
+{
+	port_ops_find(g->rq.type)->release(&g->rq, &g->grant);
+	g->used = false;
+	g->claims = 0;
+}
+
+void grants_fini(struct grants *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->g[i].used)
+			close_out(&t->g[i]);
+	free(t->g);
+	*t = (struct grants){ .max = t->max };
+}
+
+uint32_t grants_count(const struct grants *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		n += t->g[i].used;
+	return n;
+}
+
+/* One place more, free. */
+static int grow(struct grants *t)
+{
+	if (t->n == t->room) {
+		uint32_t room = t->room ? 2 * t->room : 16;
+		struct grant *g = reallocarray(t->g, room, sizeof(*g));
+
+		if (!g)
+			return -ENOMEM;
+		t->g = g;
+		t->room = room;
+	}
+	memset(&t->g[t->n++], 0, sizeof(t->g[0]));
+	return 0;
+}
+
+/* A free place, or NULL with *err. */
+static struct grant *place(struct grants *t, struct error *err)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (!t->g[i].used)
+			return &t->g[i];
+	/* `>`: a restart may have lowered it. */
+	if (t->n >= t->max)
+		error_set(err, ENOSPC, "too-many-ports", NULL,
+			  "%u devices and files are held already", t->max);
+	else if (grow(t) < 0)
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	else
+		return &t->g[t->n - 1];
+	return NULL;
+}
+
+/* Held for the same request by nobody: what a process that died has left, and
+ * its successor, who has lost all memory of it, asks for anew. */
+static struct grant *find_left(struct grants *t, const struct port_request *rq)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct grant *g = &t->g[i];
+
+		if (!g->used || g->claims)
+			continue;
+		/* Padding is zero where requests are made; a difference in it
+		 * costs a device that is opened anew. */
+		/* NOLINTNEXTLINE(*-memory-comparison,cert-exp42-c,cert-flp37-c)
+		 */
+		if (!memcmp(&g->rq, rq, sizeof(*rq)))
+			return g;
+	}
+	return NULL;
+}
+
+/* The same name or device with other parameters: a predecessor's, and in the
+ * way. */
+static void clear_way(struct grants *t, const struct port_request *rq)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct grant *g = &t->g[i];
+		const char *ifname = port_request_ifname(rq);
+
+		if (g->used && !g->claims &&
+		    (!strcmp(g->rq.name, rq->name) ||
+		     (*ifname && !strcmp(g->grant.ifname, ifname))))
+			close_out(g);
+	}
+}
+
+static bool persists(const struct port_request *rq)
+{
+	return !strcmp(rq->type, "tap") && rq->tap.persist;
+}
+
+/* Nothing else bounds how many are left behind. */
+static int check_persisted(const struct grants *t,
+			   const struct port_request *rq, struct error *err)
+{
+	if (!persists(rq) || t->persisted < t->max)
+		return 0;
+	return error_set(err, ENOSPC, "too-many-ports", "persist",
+			 "%u persistent devices have been made: start switchd "
+			 "again",
+			 t->persisted);
+}
+
+int grants_acquire(struct grants *t, const struct policy *p,
+		   const struct port_request *rq, unsigned int slot,
+		   struct port_grant *out, struct error *err)
+{
+	const struct port_ops *ops = port_ops_find(rq->type);
+	struct grant *g = find_left(t, rq);
+	int r = policy_check(p, rq, err);
+
+	if (r < 0)
+		return r;
+	if (g) {
+		g->claims = SLOT_BIT(slot);
+		*out = g->grant;
+		return 0;
+	}
+	clear_way(t, rq);
+	g = place(t, err);
+	if (!g)
+		return -err->err;
+	r = check_persisted(t, rq, err);
+	if (r == 0)
+		r = ops->acquire(rq, out, err);
+	if (r < 0)
+		return r;
+	t->persisted += persists(rq) && !out->undo.existed;
+	r = policy_check_grant(p, rq, out, err);
+	if (r < 0) {
+		ops->release(rq, out);
+		return r;
+	}
+	if (!strcmp(rq->type, "tap") && rq->tap.handover)
+		return 0;
+	g->used = true;
+	g->claims = SLOT_BIT(slot);
+	g->generation++;
+	g->rq = *rq;
+	out->handle = handle_of(t, g);
+	g->grant = *out;
+	g->grant.resumed = true; /* for whoever comes next */
+	return 0;
+}
+
+struct grant *grants_find(struct grants *t, uint32_t handle, unsigned int slot,
+			  bool claim)
+{
+	uint32_t i = (handle & 0xffff) - 1;
+	struct grant *g = i < t->n ? &t->g[i] : NULL;
+
+	if (!g || !g->used || g->generation != handle >> 16)
+		return NULL;
+	if (claim)
+		g->claims |= SLOT_BIT(slot);
+	return g->claims & SLOT_BIT(slot) ? g : NULL;
+}
+
+int grants_adjust(struct grant *g, const struct port_request *rq,
+		  struct error *err)
+{
+	struct port_request wanted = g->rq;
+	int r;
+
+	/* Nothing else can change while it is held. */
+	wanted.mtu = rq->mtu;
+	wanted.enabled = rq->enabled;
+	r = port_ops_find(wanted.type)->adjust(&wanted, &g->grant, err);
+	if (r == 0)
+		g->rq = wanted;
+	return r;
+}
+
+void grants_release(struct grants *t, struct grant *g, unsigned int slot)
+{
+	(void)t;
+	g->claims &= (uint8_t)~SLOT_BIT(slot);
+	if (!g->claims)
+		close_out(g);
+}
+
+void grants_unclaim(struct grants *t, unsigned int slot)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		t->g[i].claims &= (uint8_t)~SLOT_BIT(slot);
+}
+
+void grants_sweep(struct grants *t)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct grant *g = &t->g[i];
+
+		if (!g->used || g->claims)
+			continue;
+		log_info("monitor", "%s: nobody's any more", g->rq.name);
+		close_out(g);
+	}
+}
+
+/* ---- From one life to the next ---- */
+
+/* By the sizes it is told what the other version knew: see proto.h on growth.
+ * `used` counts the records behind it. */
+struct table_head {
+	uint32_t magic, used, rq_size, grant_size;
+};
+
+struct record_head {
+	uint32_t index, generation, claims;
+};
+
+#define TABLE_MAGIC 0x31746e67u /* "gnt1" */
+
+static int keep_over_exec(const struct port_grant *g, bool keep)
+{
+	for (unsigned int i = 0; i < g->nfds; i++)
+		if (fcntl(g->fd[i], F_SETFD, keep ? 0 : FD_CLOEXEC) < 0)
+			return -errno;
+	return 0;
+}
+
+static int put(int fd, const void *p, size_t size)
+{
+	return write(fd, p, size) == (ssize_t)size ? 0 : -EIO;
+}
+
+int grants_write(struct grants *t, int fd)
+{
+	struct table_head h = { .magic = TABLE_MAGIC,
+				.used = grants_count(t),
+				.rq_size = sizeof(struct port_request),
+				.grant_size = sizeof(struct port_grant) };
+	int r = put(fd, &h, sizeof(h));
+
+	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
+		const struct grant *g = &t->g[i];
+		struct record_head rec = { .index = i,
+					   .generation = g->generation,
+					   .claims = g->claims };
+
+		if (!g->used)
+			continue;
+		r = put(fd, &rec, sizeof(rec));
+		if (r == 0)
+			r = put(fd, &g->rq, sizeof(g->rq));
+		if (r == 0)
+			r = put(fd, &g->grant, sizeof(g->grant));
+		if (r == 0)
+			r = keep_over_exec(&g->grant, true);
+	}
+	return r;
+}
+
+/* A struct of another version: what it hadn't is zero; what we don't have must
+ * be, for it was set for a reason. */
+static int get(int fd, void *p, size_t size, size_t their_size)
+{
+	char buf[8192];
+
+	if (their_size > sizeof(buf) ||
+	    read(fd, buf, their_size) != (ssize_t)their_size)
+		return -EINVAL;
+	memset(p, 0, size);
+	memcpy(p, buf, size < their_size ? size : their_size);
+	for (size_t i = size; i < their_size; i++)
+		if (buf[i])
+			return -EPROTONOSUPPORT;
+	return 0;
+}
+
+static bool record_sane(const struct grant *g)
+{
+	struct proto_msg m = { .request = g->rq };
+
+	if (!proto_request_sane(&m) || g->grant.nfds > PORT_FDS_MAX ||
+	    !memchr(g->grant.ifname, '\0', sizeof(g->grant.ifname)))
+		return false;
+	for (unsigned int i = 0; i < g->grant.nfds; i++)
+		if (g->grant.fd[i] < 0)
+			return false;
+	return true;
+}
+
+static int grant_read(struct grants *t, int fd, const struct table_head *h)
+{
+	struct record_head rec;
+	struct grant *g;
+	int r = get(fd, &rec, sizeof(rec), sizeof(rec));
+
+	if (r < 0)
+		return r;
+	/* Not t->max, which may be lower than the last program's: what is held
+	 * is held. */
+	if (rec.index >= INDEX_MAX ||
+	    (rec.index < t->n && t->g[rec.index].used))
+		return -EINVAL;
+	while (r == 0 && t->n <= rec.index)
+		r = grow(t);
+	if (r < 0)
+		return r;
+	g = &t->g[rec.index];
+	g->generation = (uint16_t)rec.generation;
+	g->claims = (uint8_t)rec.claims;
+	r = get(fd, &g->rq, sizeof(g->rq), h->rq_size);
+	if (r == 0)
+		r = get(fd, &g->grant, sizeof(g->grant), h->grant_size);
+	if (r == 0 && !record_sane(g))
+		r = -EINVAL;
+	g->used = r == 0;
+	return r;
+}
+
+/* Only now is nobody left who would need them in another exec. */
+static int take_all(struct grants *t)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < t->n; i++)
+		if (t->g[i].used)
+			r = keep_over_exec(&t->g[i].grant, false);
+	return r;
+}
+
+/* Nothing is closed, and nothing put back. */
+static void disown_all(struct grants *t)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (t->g[i].used)
+			(void)keep_over_exec(&t->g[i].grant, true);
+		t->g[i].used = false;
+	}
+}
+
+int grants_read(struct grants *t, int fd)
+{
+	struct table_head h;
+	int r = get(fd, &h, sizeof(h), sizeof(h));
+
+	if (r == 0 && h.magic != TABLE_MAGIC)
+		r = -EINVAL;
+	for (uint32_t i = 0; r == 0 && i < h.used; i++)
+		r = grant_read(t, fd, &h);
+	if (r == 0)
+		r = take_all(t);
+	if (r < 0)
+		disown_all(t);
+	return r;
+}

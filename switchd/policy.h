@@ -1,0 +1,86 @@
+/*
+ * policy - what the monitor opens for the switch process
+ *
+ * The switch process talks to guests, to the network and to everybody on the
+ * control socket, so one day it may be somebody else's. Whatever it asks the
+ * monitor for is held against the object "allow" of the configuration's
+ * "daemon", which is root's: lists of patterns of device names, namespaces,
+ * addresses and files. What the switch says about itself or its clients counts
+ * for nothing here.
+ *
+ * Patterns are fnmatch(3)'s. In names of devices and namespaces a `*` doesn't
+ * match a '/', in those of files it does. What isn't said has its default:
+ *
+ *     tap        *                 names of TAP devices of ours
+ *     netdev     *                 devices to take, unless the host uses them
+ *     force      (none)            those that may be taken although it does
+ *     netns      *                 names under /run/netns, no paths
+ *     addresses  private networks  for the host's side of a TAP
+ *     files      what is in (or below) /var/tmp, /tmp, /var/log/switchd
+ *
+ * A file's name is checked as it is asked for and, once its folder is open,
+ * as it really is: symbolic links lead nobody out.
+ *
+ * Ownership: a policy is plain memory, copied from JSON. Threads: one.
+ */
+#ifndef SWITCHD_POLICY_H
+#define SWITCHD_POLICY_H
+
+#include "control/rpc_method.h"
+#include "ports/port.h"
+
+enum policy_list {
+	POLICY_TAP,
+	POLICY_NETDEV,
+	POLICY_FORCE,
+	POLICY_NETNS,
+	POLICY_ADDRESSES,
+	POLICY_FILES,
+	POLICY_LISTS
+};
+
+struct policy {
+	json_t *list[POLICY_LISTS]; /* arrays of patterns */
+};
+
+/* The members of "allow", for config_check and the manual. */
+extern const struct rpc_param policy_params[];
+
+/* What the table can't say about "allow": networks are networks. Returns 0 or
+ * -EINVAL with *err, its path within `allow`. */
+int policy_check_config(const json_t *allow, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Read "allow" (checked; NULL: all defaults) into *p, which is fresh or zero.
+ * Returns 0 or -ENOMEM.
+ */
+int policy_init(struct policy *p, const json_t *allow)
+	__attribute__((warn_unused_result));
+void policy_fini(struct policy *p);
+
+/*
+ * May this be acquired? The request is sane (proto_request_sane). Returns 0,
+ * or -EPERM with *err: reason not-allowed, the path of the parameter, and what
+ * to write where.
+ */
+int policy_check(const struct policy *p, const struct port_request *rq,
+		 struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * The same once the device or file is there: a capture's folder is what it
+ * looked like. Returns 0 or -EPERM with *err.
+ */
+int policy_check_grant(const struct policy *p, const struct port_request *rq,
+		       const struct port_grant *grant, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* May a file of this absolute name be written? Returns 0 or -EPERM. */
+int policy_check_file(const struct policy *p, const char *file,
+		      struct error *err) __attribute__((warn_unused_result));
+
+/* The real name of an open folder, without symbolic links, or -errno. */
+int policy_real_folder(int dirfd, char *buf, size_t size)
+	__attribute__((warn_unused_result));
+
+#endif
