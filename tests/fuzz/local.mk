@@ -39,3 +39,8 @@ fuzz_targets += tests/fuzz/fuzz_journal
 tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_journal_LDFLAGS = $(FUZZ_FLAGS)
 EXTRA_DIST += tests/fuzz/corpus/fuzz_journal
+
+fuzz_targets += tests/fuzz/fuzz_monitor
+tests_fuzz_fuzz_monitor_SOURCES = tests/fuzz/fuzz_monitor.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_monitor_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_monitor

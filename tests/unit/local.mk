@@ -50,6 +50,13 @@ unit_tests += tests/unit/test_journal
 unit_tests += tests/unit/test_ledger
 unit_tests += tests/unit/test_portconf
 unit_tests += tests/unit/test_isolate
+unit_tests += tests/unit/test_roles
 unit_tests += tests/unit/test_isolate_works
 EXTRA_DIST += tests/unit/isolate_fixture.h
-unit_tests += tests/unit/test_roles
+unit_tests += tests/unit/test_grants
+unit_tests += tests/unit/test_monitor_calls
+unit_tests += tests/unit/test_monitor_save
+unit_tests += tests/unit/test_policy
+unit_tests += tests/unit/test_proto
+EXTRA_DIST += tests/unit/fds.h tests/unit/monitor_calls.h \
+	tests/unit/monitor_rig.h

@@ -1,0 +1,367 @@
+#include "switchd/policy.h"
+
+/* cmocka.h wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A policy by the text of "allow"; NULL: the defaults. */
+static struct policy policy(const char *allow)
+{
+	json_t *o = allow ? json_loads(allow, 0, NULL) : NULL;
+	struct policy p;
+
+	assert_true(!allow || o);
+	assert_int_equal(policy_init(&p, o), 0);
+	json_decref(o); /* it's a copy */
+	return p;
+}
+
+static bool allows(const char *allow, const struct port_request *rq,
+		   const char *path)
+{
+	struct policy p = policy(allow);
+	struct error err = { 0 };
+	int r = policy_check(&p, rq, &err);
+
+	policy_fini(&p);
+	if (r == 0)
+		return true;
+	assert_int_equal(r, -EPERM);
+	assert_string_equal(err.reason, "not-allowed");
+	assert_string_equal(err.path, path);
+	return false;
+}
+
+static bool tap(const char *allow, const char *ifname)
+{
+	struct port_request rq = { .type = "tap" };
+
+	snprintf(rq.tap.ifname, sizeof(rq.tap.ifname), "%s", ifname);
+	return allows(allow, &rq, "ifname");
+}
+
+static bool netdev(const char *allow, const char *ifname, bool force)
+{
+	struct port_request rq = { .type = "netdev",
+				   .netdev = { .force = force } };
+
+	snprintf(rq.netdev.ifname, sizeof(rq.netdev.ifname), "%s", ifname);
+	return allows(allow, &rq, "ifname");
+}
+
+static bool netns(const char *allow, const char *name)
+{
+	struct port_request rq = { .type = "tap" };
+
+	snprintf(rq.tap.netns, sizeof(rq.tap.netns), "%s", name);
+	return allows(allow, &rq, "netns");
+}
+
+static bool address(const char *allow, const char *text)
+{
+	struct port_request rq = { .type = "tap" };
+
+	snprintf(rq.tap.address, sizeof(rq.tap.address), "%s", text);
+	return allows(allow, &rq, "address");
+}
+
+static bool capture(const char *allow, const char *file)
+{
+	struct port_request rq = { .type = "pcap" };
+
+	snprintf(rq.pcap.file, sizeof(rq.pcap.file), "%s", file);
+	return allows(allow, &rq, "file");
+}
+
+static bool file(const char *allow, const char *name)
+{
+	struct policy p = policy(allow);
+	struct error err = { 0 };
+	int r = policy_check_file(&p, name, &err);
+
+	policy_fini(&p);
+	assert_true(r == 0 || r == -EPERM);
+	return r == 0;
+}
+
+static void tap_names_are_matched(void **state)
+{
+	(void)state;
+	assert_true(tap(NULL, ""));
+	assert_true(tap(NULL, "guest%d"));
+	assert_false(tap(NULL, "a/b"));
+	assert_false(tap("{\"tap\":[]}", "tap0"));
+	assert_true(tap("{\"tap\":[\"vm-*\",\"x?\"]}", "vm-1"));
+	assert_true(tap("{\"tap\":[\"vm-*\",\"x?\"]}", "x1"));
+	assert_false(tap("{\"tap\":[\"vm-*\",\"x?\"]}", "x12"));
+	assert_false(tap("{\"tap\":[\"vm-*\"]}", "avm-1"));
+	assert_false(tap("{\"tap\":[\"vm-*\"]}", "%s%s%n"));
+	/* The kernel will call it that. */
+	assert_false(tap("{\"tap\":[\"vm-*\"]}", ""));
+	assert_true(tap("{\"tap\":[\"tap*\"]}", ""));
+}
+
+static void devices_of_the_host_are_matched_twice_for_force(void **state)
+{
+	static const char lists[] =
+		"{\"netdev\":[\"eth*\"],\"force\":[\"eth1\",\"lo\"]}";
+
+	(void)state;
+	assert_true(netdev(NULL, "eth0", false));
+	assert_false(netdev(NULL, "eth0", true));
+	assert_false(netdev(NULL, "../eth0", false));
+	assert_true(netdev(lists, "eth0", false));
+	assert_false(netdev(lists, "eth0", true));
+	assert_true(netdev(lists, "eth1", true));
+	assert_false(netdev(lists, "lo", true));
+	assert_false(netdev("{\"netdev\":[]}", "eth0", false));
+}
+
+static void namespaces_are_names_unless_root_says_otherwise(void **state)
+{
+	static const char paths[] = "{\"netns\":[\"/run/ns/*\"]}";
+
+	(void)state;
+	assert_true(netns(NULL, "blue"));
+	assert_false(netns(NULL, "/proc/1/ns/net"));
+	assert_false(netns(NULL, "../netns/blue"));
+	assert_false(netns(NULL, "./blue"));
+	assert_false(netns(NULL, ".."));
+	assert_false(netns(NULL, "."));
+	assert_true(netns(paths, "/run/ns/blue"));
+	assert_false(netns(paths, "/run/ns/a/blue"));
+	assert_false(netns(paths, "/run/ns/.."));
+	assert_false(netns("{\"netns\":[\"/run/*/net\"]}", "/run/../net"));
+	assert_false(netns("{\"netns\":[]}", "blue"));
+}
+
+static void addresses_are_within_networks_that_are_allowed(void **state)
+{
+	static const char list[] =
+		"{\"addresses\":[\"10.1.2.0/23\",\"2001:db8:1::/48\"]}";
+
+	(void)state;
+	assert_true(address(NULL, "10.0.0.1/8"));
+	assert_true(address(NULL, "10.0.0.1"));
+	assert_true(address(NULL, "172.31.255.1/30"));
+	assert_true(address(NULL, "fd00::1/64"));
+	assert_true(address(NULL, "fe80::1/10"));
+	assert_false(address(NULL, "10.0.0.1/1"));
+	assert_false(address(NULL, "10.0.0.1/7"));
+	assert_false(address(NULL, "10.0.0.1/0"));
+	assert_false(address(NULL, "8.8.8.8/32"));
+	assert_false(address(NULL, "172.32.0.1/24"));
+	assert_false(address(NULL, "2000::1/64"));
+	assert_false(address(NULL, "::ffff:10.0.0.1/128"));
+	assert_false(address(NULL, "fd00::1/6"));
+	assert_true(address(list, "10.1.3.255/24"));
+	assert_false(address(list, "10.1.4.0/24"));
+	assert_false(address(list, "10.1.2.1/22"));
+	assert_true(address(list, "2001:db8:1:ffff::1/64"));
+	assert_false(address(list, "2001:db8:2::1/64"));
+	assert_false(address("{\"addresses\":[]}", "10.0.0.1/8"));
+}
+
+static void device_that_is_handed_over_isnt_persistent(void **state)
+{
+	struct port_request rq = { .type = "tap", .tap = { .handover = true } };
+
+	(void)state;
+	assert_true(allows(NULL, &rq, ""));
+	rq.tap.persist = true;
+	assert_false(allows(NULL, &rq, "persist"));
+	rq.tap.handover = false;
+	assert_true(allows(NULL, &rq, ""));
+}
+
+static void files_are_below_folders_that_are_allowed(void **state)
+{
+	(void)state;
+	assert_true(file(NULL, "/tmp/x"));
+	assert_true(file(NULL, "/tmp/a/b/x"));
+	assert_true(file(NULL, "/tmp/..x"));
+	assert_true(file(NULL, "/tmp/x..y/.z"));
+	assert_true(file(NULL, "/var/log/switchd/x"));
+	assert_true(file(NULL, "/dev/null"));
+	assert_false(file(NULL, "/tmp/../etc/x"));
+	assert_false(file(NULL, "/tmp/a/.."));
+	assert_false(file(NULL, "/tmp/./x"));
+	assert_false(file(NULL, "/tmp/."));
+	assert_false(file(NULL, "//tmp/x"));
+	assert_false(file(NULL, "/tmp"));
+	assert_false(file(NULL, "tmp/x"));
+	assert_false(file(NULL, ""));
+	assert_false(file(NULL, "/etc/cron.d/x"));
+	assert_false(file(NULL, "/var/tmpx/x"));
+	assert_false(file(NULL, "/var/log/switchd"));
+	assert_false(file(NULL, "/dev/nullx"));
+	assert_false(file(NULL, "/dev/watchdog"));
+	assert_false(file("{\"files\":[]}", "/tmp/x"));
+	assert_true(file("{\"files\":[\"/srv/*.pcap\"]}", "/srv/a/b.pcap"));
+	assert_false(file("{\"files\":[\"/srv/*.pcap\"]}", "/srv/b.conf"));
+	assert_false(file("{\"files\":[\"*\"]}", "/srv/../etc/x"));
+	/* One whose folder isn't there is acquire's to refuse. */
+	assert_true(capture(NULL, "/tmp/no such folder/x"));
+}
+
+struct links {
+	char dir[64], allow[128], in[96], out[96];
+};
+
+/* A folder that is allowed, with links that stay in it and lead out. */
+static struct links links(void)
+{
+	struct links l = { .dir = "/tmp/test_policy.XXXXXX" };
+	char inner[96];
+
+	assert_non_null(mkdtemp(l.dir));
+	snprintf(l.allow, sizeof(l.allow), "{\"files\":[\"%s/*\"]}", l.dir);
+	snprintf(inner, sizeof(inner), "%s/inner", l.dir);
+	snprintf(l.in, sizeof(l.in), "%s/in", l.dir);
+	snprintf(l.out, sizeof(l.out), "%s/out", l.dir);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	assert_int_equal(symlink("inner", l.in), 0);
+	assert_int_equal(symlink("/", l.out), 0);
+	return l;
+}
+
+static void links_end(struct links *l)
+{
+	char inner[96];
+
+	snprintf(inner, sizeof(inner), "%s/inner", l->dir);
+	unlink(l->in);
+	unlink(l->out);
+	rmdir(inner);
+	rmdir(l->dir);
+}
+
+static void link_leads_nobody_out_of_a_folder(void **state)
+{
+	struct links l = links();
+	char name[128];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s/x", l.in);
+	assert_true(file(l.allow, name));
+	assert_true(capture(l.allow, name));
+	snprintf(name, sizeof(name), "%s/x", l.out);
+	assert_true(file(l.allow, name));
+	assert_false(capture(l.allow, name));
+	snprintf(name, sizeof(name), "%s/etc/x", l.out);
+	assert_false(capture(l.allow, name));
+	links_end(&l);
+}
+
+static bool grants(const char *allow, const char *name, const char *folder)
+{
+	struct port_grant g = { .nfds = 2, .fd = { -1, -1 } };
+	struct port_request rq = { .type = "pcap" };
+	struct policy p = policy(allow);
+	struct error err = { 0 };
+	int r;
+
+	snprintf(rq.pcap.file, sizeof(rq.pcap.file), "%s", name);
+	g.fd[1] = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(g.fd[1] >= 0);
+	r = policy_check_grant(&p, &rq, &g, &err);
+	assert_true(r == 0 || r == -EPERM);
+	close(g.fd[1]);
+	policy_fini(&p);
+	return r == 0;
+}
+
+/* Whatever the folder was called when it was opened. */
+static void folder_counts_by_what_it_is(void **state)
+{
+	struct links l = links();
+	char name[128];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s/x", l.in);
+	assert_true(grants(l.allow, name, l.in));
+	assert_true(grants(l.allow, name, l.dir));
+	assert_false(grants(l.allow, name, l.out));
+	assert_false(grants(l.allow, name, "/etc"));
+	links_end(&l);
+}
+
+static void capture_without_its_folder_is_refused(void **state)
+{
+	struct port_request rq = { .type = "pcap",
+				   .pcap = { .file = "/tmp/x" } };
+	struct port_grant g = { .nfds = 1 };
+	struct policy p = policy(NULL);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), -EPERM);
+	strcpy(rq.type, "tap");
+	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), 0);
+	policy_fini(&p);
+}
+
+static void network_that_is_none_is_told_by_its_place(void **state)
+{
+	json_t *o = json_loads("{\"addresses\":[\"10.0.0.0/8\",\"fd00::/8\","
+			       "\"10.0.0.0/33\"]}",
+			       0, NULL);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(policy_check_config(NULL, &err), 0);
+	assert_int_equal(policy_check_config(o, &err), -EINVAL);
+	assert_string_equal(err.reason, "bad-value");
+	assert_string_equal(err.path, "addresses[2]");
+	json_array_remove(json_object_get(o, "addresses"), 2);
+	assert_int_equal(policy_check_config(o, &err), 0);
+	json_decref(o);
+}
+
+static void list_with_anything_but_patterns_is_told(void **state)
+{
+	json_t *o = json_loads("{\"tap\":[\"a\",5]}", 0, NULL);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_true(rpc_params_check(policy_params, o, &err) < 0);
+	assert_string_equal(err.path, "tap[1]");
+	json_decref(o);
+	o = json_loads("{\"taps\":[]}", 0, NULL);
+	assert_true(rpc_params_check(policy_params, o, &err) < 0);
+	assert_string_equal(err.path, "taps");
+	json_decref(o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tap_names_are_matched),
+		cmocka_unit_test(
+			devices_of_the_host_are_matched_twice_for_force),
+		cmocka_unit_test(
+			namespaces_are_names_unless_root_says_otherwise),
+		cmocka_unit_test(
+			addresses_are_within_networks_that_are_allowed),
+		cmocka_unit_test(device_that_is_handed_over_isnt_persistent),
+		cmocka_unit_test(files_are_below_folders_that_are_allowed),
+		cmocka_unit_test(link_leads_nobody_out_of_a_folder),
+		cmocka_unit_test(folder_counts_by_what_it_is),
+		cmocka_unit_test(capture_without_its_folder_is_refused),
+		cmocka_unit_test(network_that_is_none_is_told_by_its_place),
+		cmocka_unit_test(list_with_anything_but_patterns_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
