@@ -13,3 +13,6 @@ tests_e2e_ports_kernel_SOURCES = \
 	tests/e2e/ports_kernel_netdev.c tests/e2e/ports_kernel_tap.c \
 	tests/e2e/ports_kernel_traffic.c \
 	tests/unit/superframe.c tests/unit/superframe.h
+test_programs += tests/e2e/steady
+# Nothing of the switch is in it.
+tests_e2e_steady_LDADD =
