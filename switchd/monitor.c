@@ -28,9 +28,6 @@
 #define BACKOFF_MAX_NS (10 * CLOCK_NS_PER_S)
 /* Under a watchdog: a main thread that is silent for so long hangs. */
 #define HANG_NS (15 * CLOCK_NS_PER_S)
-/* What we hold beyond ports, as those of a reload that are still leaving. */
-#define GRANTS_EXTRA 1024
-#define ARGS_MAX     64
 /* Of a switch that has ended; no channel holds as many. */
 #define WORDS_MAX 1024
 /* Bytes of memory, each, that a dead switch may leave to the next one: the
@@ -73,21 +70,29 @@ static void close_channels(struct child *c)
 	c->calls = c->orders = -1;
 }
 
+unsigned int monitor_argv(const struct monitor *m, char **argv)
+{
+	unsigned int n = 0;
+
+	while (n < MONITOR_ARGS_MAX - MONITOR_ARGS_OWN && m->options->argv[n]) {
+		argv[n] = m->options->argv[n];
+		n++;
+	}
+	return n;
+}
+
 /* In the child: become the switch process. */
 static void child_exec(const struct monitor *m, const char *exe, int calls,
 		       int orders)
 {
 	static const char *const ours[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC",
 					    "WATCHDOG_PID" };
-	char ids[64], name[] = "switchd: switch", *argv[ARGS_MAX + 2];
-	unsigned int n = 1;
+	char ids[64], name[] = "switchd: switch", *argv[MONITOR_ARGS_MAX];
+	unsigned int n;
 	sigset_t none;
 
+	n = monitor_argv(m, argv);
 	argv[0] = name;
-	while (n < ARGS_MAX && m->options->argv[n]) {
-		argv[n] = m->options->argv[n];
-		n++;
-	}
 	snprintf(ids, sizeof(ids), MONITOR_ARG_SWITCH "%u:%u", m->uid, m->gid);
 	argv[n++] = ids;
 	argv[n] = NULL;
@@ -518,9 +523,7 @@ static int start_fresh(struct monitor *m, struct error *err)
 	config_daemon(config, &m->settings);
 	json_decref(config);
 	m->started_ns = clock_ns();
-	grants_init(&m->grants, (m->settings.ports_max ? m->settings.ports_max
-						       : SWITCH_PORTS_DEFAULT) +
-					GRANTS_EXTRA);
+	monitor_grants_init(m);
 	r = monitor_find_user(m, err);
 	if (r == 0)
 		r = sockets_resolve(&m->settings, m->options->socket, err);

@@ -42,8 +42,8 @@
 struct monitor_options {
 	const char *config; /* absolute; NULL: none */
 	const char *socket; /* NULL: the configuration's or the default */
-	/* The command line without -f's opposite and with absolute paths, for
-	 * the processes to come; NULL ends it. argv[0] is a name. */
+	/* The command line for the processes to come: in the foreground, with
+	 * absolute paths; NULL ends it. argv[0] is a name. */
 	char *const *argv;
 	/* What an earlier program of this process has left; -1: a fresh start.
 	 * Which program that was, to fall back on. */

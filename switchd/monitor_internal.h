@@ -68,7 +68,15 @@ static inline unsigned int monitor_other(const struct monitor *m)
 	return 1 - m->active;
 }
 
+/* An argument vector for a process to come, and how much of it is for the
+ * monitor's own arguments and the NULL. */
+#define MONITOR_ARGS_MAX 64
+#define MONITOR_ARGS_OWN 3
+
 /* ---- monitor.c ---- */
+
+/* Copy the command line to argv[MONITOR_ARGS_MAX]; returns how many words. */
+unsigned int monitor_argv(const struct monitor *m, char **argv);
 
 /* Start a switch in a slot, which is free. exe: the program. 0 or -errno. */
 int monitor_child_start(struct monitor *m, unsigned int slot, const char *exe)
@@ -100,6 +108,9 @@ void monitor_drop_kept(struct child *c);
  */
 int monitor_settings_load(struct monitor *m, int *fd, struct error *err)
 	__attribute__((warn_unused_result));
+
+/* m->grants, with room for what m->settings say. */
+void monitor_grants_init(struct monitor *m);
 
 /* Whom the switch runs as, and where it listens, at a fresh start. 0 or -errno
  * with *err. */

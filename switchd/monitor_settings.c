@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What we hold beyond ports, as those of a reload that are still leaving. */
+#define GRANTS_EXTRA 1024
+
 /* ---- The root-owned part of the configuration ---- */
 
 /* Who may write to the file decides what is opened. */
@@ -73,6 +76,14 @@ int monitor_settings_load(struct monitor *m, int *fd, struct error *err)
 	r = settings_take(m, config, err);
 	json_decref(config);
 	return r;
+}
+
+void monitor_grants_init(struct monitor *m)
+{
+	uint32_t ports = m->settings.ports_max;
+
+	grants_init(&m->grants,
+		    (ports ? ports : SWITCH_PORTS_DEFAULT) + GRANTS_EXTRA);
 }
 
 /* ---- The switch's user, the sockets ---- */

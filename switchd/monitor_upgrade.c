@@ -18,8 +18,6 @@
 #define TAKING_NS   (10 * CLOCK_NS_PER_S)
 #define LEAVING_NS  (10 * CLOCK_NS_PER_S)
 
-#define ARGS_MAX 64
-
 static void step(struct monitor *m, enum upgrade to, uint64_t ns)
 {
 	m->upgrade = to;
@@ -286,13 +284,9 @@ static int save(struct monitor *m)
 /* The command line for the next life; returns where exec fails. */
 static void become(struct monitor *m, int exe_fd, int saved, int fallback)
 {
-	char resume[48], back[48], *argv[ARGS_MAX + 3];
-	unsigned int n = 0;
+	char resume[48], back[48], *argv[MONITOR_ARGS_MAX];
+	unsigned int n = monitor_argv(m, argv);
 
-	while (n < ARGS_MAX && m->options->argv[n]) {
-		argv[n] = m->options->argv[n];
-		n++;
-	}
 	snprintf(resume, sizeof(resume), MONITOR_ARG_RESUME "%d", saved);
 	argv[n++] = resume;
 	if (fallback >= 0) {
@@ -452,9 +446,7 @@ int monitor_resume(struct monitor *m)
 		return -EINVAL;
 	r = load(m, &s);
 	settings_again(m);
-	grants_init(&m->grants, (m->settings.ports_max ? m->settings.ports_max
-						       : SWITCH_PORTS_DEFAULT) +
-					1024);
+	monitor_grants_init(m);
 	if (r == 0)
 		r = grants_read(&m->grants, fd);
 	if (r < 0)
