@@ -93,8 +93,7 @@ static struct grant *find_left(struct grants *t, const struct port_request *rq)
 			continue;
 		/* Padding is zero where requests are made; a difference in it
 		 * costs a device that is opened anew. */
-		/* NOLINTNEXTLINE(*-memory-comparison,cert-exp42-c,cert-flp37-c)
-		 */
+		/* NOLINTNEXTLINE(*-exp42-c,*-flp37-c,*-memory-comparison) */
 		if (!memcmp(&g->rq, rq, sizeof(*rq)))
 			return g;
 	}

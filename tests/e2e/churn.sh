@@ -38,14 +38,22 @@ rounds() {
 	done
 }
 
+# Of monitor and switch together.
 descriptors() {
-	find "/proc/$SWITCHD_PID/fd" -type l | wc -l
+	find "/proc/$SWITCHD_PID/fd" "/proc/$(switch_pid)/fd" -type l | wc -l
 }
 
 resident_kb() {
-	awk '/^VmRSS/ { print $2 }' "/proc/$SWITCHD_PID/status"
+	awk '/^VmRSS/ { n += $2 } END { print n }' \
+		"/proc/$SWITCHD_PID/status" "/proc/$(switch_pid)/status"
 }
 
+# Replies up to the last one: what was sent after that was still under way when
+# ping was told to end.
+pings_lost() {
+	sed -n 's/.*icmp_seq=\([0-9]*\) .*/\1/p' "$T/ping" | sort -nu |
+		awk '{ n++; last = $1 } END { print last - n " of " last }'
+}
 
 quiet_now() {
 	local before
@@ -76,7 +84,7 @@ wait_until 5 listens vm2 5201
 ns_background vm1 iperf3 -c 10.0.0.2 -t 60
 iperf=$!
 # Not by ns_exec: the signal is for ping itself.
-nsenter --net="$(ns_path vm3)" -- ping -q -i 0.01 10.0.0.4 >"$T/ping" &
+nsenter --net="$(ns_path vm3)" -- ping -i 0.01 10.0.0.4 >"$T/ping" &
 ping=$!
 lib_pids+=("$ping")
 
@@ -88,8 +96,9 @@ claim "$((ROUNDS - WARM_UP)) more" rounds "$((WARM_UP + 1))" "$ROUNDS"
 claim "the TCP connection goes on" kill -0 "$iperf"
 kill -INT "$ping"
 wait "$ping" || true
-cat "$T/ping" >&2
-claim "not one ping is lost" grep -q ' 0% packet loss' "$T/ping"
+lost=$(pings_lost)
+echo "lost pings: $lost" >&2
+claim "not one ping is lost" test "${lost%% *}" == 0 -a "${lost##* }" -gt 100
 pid_stop "$iperf" TERM || true
 
 gone() {
