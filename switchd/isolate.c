@@ -277,9 +277,15 @@ static int isolate_file_system(struct error *err)
 		return isolate_fail("unshare", err);
 	/* Nothing that's done here may be seen outside, or the other way. In a
 	 * chroot "/" is no mount whose propagation could be set. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 &&
-	    (errno != EINVAL || mounts_are_shared()))
-		return isolate_fail("private mounts", err);
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		if (errno != EINVAL)
+			return isolate_fail("private mounts", err);
+		if (mounts_are_shared())
+			return error_set(err, EINVAL, "no-isolation", NULL,
+					 "isolation: in a chroot its folder "
+					 "must be a mount: mount --bind it "
+					 "onto itself first");
+	}
 	if (mount("tmpfs", MOUNT_POINT, "tmpfs", MOUNT_FLAGS, MOUNT_OPTIONS) <
 		    0 ||
 	    chdir(MOUNT_POINT) < 0)
