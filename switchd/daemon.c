@@ -178,7 +178,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	fdb_age(d->sw->shared.fdb, daemon_now_s(),
 		buckets / AGE_SWEEP_S ? buckets / AGE_SWEEP_S : buckets);
-	broker_say(d->broker, PROTO_ALIVE, NULL, 0);
+	/* It wakes the monitor: not for nothing. */
+	if (d->broker && d->start.facts.flags & PROTO_START_WATCHED)
+		broker_say(d->broker, PROTO_ALIVE, NULL, 0);
 	daemon_compact(d, false);
 	if (link_monitor_pending(d->links))
 		on_link(-1, 0, d);

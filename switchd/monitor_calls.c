@@ -77,6 +77,8 @@ static int call_start(struct call *c)
 	}
 	if (upgrade)
 		s->flags |= PROTO_START_UPGRADE;
+	if (m->watchdog_ns)
+		s->flags |= PROTO_START_WATCHED;
 	return 0;
 }
 

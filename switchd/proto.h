@@ -66,7 +66,7 @@ enum proto_type {
 	PROTO_RUNNING,	  /* forwarding, since_ns; arg: number of ports */
 	PROTO_STOPPED,	  /* as ordered by HAND_OVER; since_ns */
 	PROTO_FAILED,	  /* error: can't start, and ends */
-	PROTO_ALIVE,	  /* each second */
+	PROTO_ALIVE,	  /* each second, if PROTO_START_WATCHED */
 	PROTO_RELOADING,  /* for systemd */
 	PROTO_UPGRADE,	  /* somebody asks for it */
 };
@@ -79,9 +79,10 @@ enum proto_keep { KEEP_FDB, KEEP_JOURNAL, KEEP_LEDGER, KEEP_COUNT };
 #define PROTO_START_HELPER  0x02u
 #define PROTO_START_KEPT(i) (0x10u << (i)) /* enum proto_keep */
 /* ... and what kind of start it is. */
-#define PROTO_START_UPGRADE                               \
-	0x100u /* load everything, say READY, wait for GO \
-		*/
+#define PROTO_START_UPGRADE                                                   \
+	0x100u			   /* load everything, say READY, wait for GO \
+				    */
+#define PROTO_START_WATCHED 0x200u /* say ALIVE: somebody waits for it */
 
 struct proto_start {
 	uint32_t flags;

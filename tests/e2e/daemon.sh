@@ -162,6 +162,15 @@ claim "and RELOADING, with the time that it asks for" wait_until 5 \
 	told $'RELOADING=1\nMONOTONIC_USEC='
 claim "and READY after it" wait_until 5 grep -qE \
 	'MONOTONIC_USEC=[0-9]+(WATCHDOG=1)*READY=1' "$T/notified"
+if [[ $TEST_FULL == yes ]]; then # the monitor waits for 15 seconds
+	was=$(switch_pid)
+	another_answers() {
+		[[ $(switch_pid) != "$was" ]] && switchd_answers
+	}
+	kill -STOP "$was"
+	claim "a switch process that hangs is ended, and another one started" \
+		wait_until 30 another_answers
+fi
 switchd_stop
 claim "and STOPPING" told STOPPING=1
 
