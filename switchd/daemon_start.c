@@ -86,6 +86,28 @@ static int open_sockets(struct daemon *d, gid_t gid, struct error *err)
 				 SOCKETS_HELPER_MODE, (gid_t)-1, err);
 }
 
+/*
+ * A user who was removed from the system since the configuration was read must
+ * not keep a switch that has crashed from coming back.
+ */
+static int load_roles(struct daemon *d, gid_t gid, struct error *err)
+{
+	bool crashed = d->broker && d->start.kept[KEEP_JOURNAL] >= 0 &&
+		       !(d->start.facts.flags & PROTO_START_UPGRADE);
+	int r = roles_load(d->daemon_json, gid, broker_id, d->broker, &d->roles,
+			   err);
+
+	if (r == 0 || !crashed)
+		return r;
+	log_err("daemon",
+		"%s, at %s: until the configuration is read again without "
+		"that, only root may use the control socket",
+		err->message, err->path);
+	*err = (struct error){ 0 };
+	return roles_load(NULL, (gid_t)-1, broker_id, d->broker, &d->roles,
+			  err);
+}
+
 static int make_sockets(struct daemon *d, struct error *err)
 {
 	gid_t gid = (gid_t)-1;
@@ -94,8 +116,7 @@ static int make_sockets(struct daemon *d, struct error *err)
 	if (d->broker)
 		gid = d->start.facts.socket_gid;
 	if (r == 0)
-		r = roles_load(d->daemon_json, gid, broker_id, d->broker,
-			       &d->roles, err);
+		r = load_roles(d, gid, err);
 	if (r < 0)
 		return r;
 	d->rpc = rpc_server_new(

@@ -362,6 +362,30 @@ chmod 666 "$SOCKET"
 refused "and if they can they may nothing" 'has no role' 4001 port list
 switchd_stop
 
+# ---- a name that goes --------------------------------------------------------
+
+cp /etc/passwd "$T/passwd"
+echo 'gone:x:4009:4009::/:/bin/false' >>"$T/passwd"
+config '{"viewer": ["gone"]}' '{}'
+# shellcheck disable=SC2016 # the inner shell's
+nsenter --net="$(ns_path sw)" -- unshare --mount bash -c \
+	'mount --bind "$1" /etc/passwd && shift && exec "$@"' bash \
+	"$T/passwd" "$SWITCHD" -f -s "$SOCKET" -c "$T/switchd.conf" \
+	</dev/null >>"$T/switchd.log" 2>&1 &
+SWITCHD_PID=$!
+wait_until 10 switchd_answers
+claim "a viewer by name" as 4009 port list
+was=$(switch_pid)
+nsenter --mount --target "$SWITCHD_PID" umount /etc/passwd
+kill -KILL "$was"
+another_answers() {
+	[[ $(switch_pid) != "$was" ]] && switchd_answers
+}
+claim "a user who goes keeps no killed switch from coming back" \
+	wait_until 10 another_answers
+refused "nobody has his role then" 'has no role' 4009 port list
+switchd_stop
+
 # ---- wrong configurations ----------------------------------------------------
 
 wrong() { # NAME TEXT ROLES USERS
