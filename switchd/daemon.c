@@ -151,9 +151,13 @@ static void on_commit(evutil_socket_t fd, short what, void *arg)
 
 static void on_reap(evutil_socket_t fd, short what, void *arg)
 {
+	struct daemon *d = arg;
+
 	(void)fd;
 	(void)what;
-	reap_later(arg);
+	/* In an upgrade: not before it's certain whose the device is. */
+	if (d->live)
+		reap_later(d);
 }
 
 static void on_link(evutil_socket_t fd, short what, void *arg)
@@ -196,8 +200,7 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!d->quiet)
-		switch_ports_failed(d->sw);
+	switch_ports_failed(d->sw);
 }
 
 static void link_changed(void *ctx, const struct link_event *e)

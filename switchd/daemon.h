@@ -62,6 +62,7 @@ struct daemon {
 	struct journal *journal; /* NULL: no monitor, or not live yet */
 	bool live;		 /* this process forwards */
 	bool quiet;	  /* an upgrade is under way: nothing may change */
+	bool forgetful;	  /* something didn't get into the journal */
 	bool handed_over; /* another process forwards: nothing is put back */
 	struct event *order, *leave;
 	struct rpc_call *upgrade_call; /* who asked; NULL: nobody waits */

@@ -23,10 +23,13 @@ static void set_quiet(struct daemon *d, bool quiet)
 	d->quiet = quiet;
 	rpc_server_pause(d->rpc, quiet);
 	rpc_server_pause(d->helper, quiet);
-	if (quiet)
+	if (quiet) {
 		event_del(d->link);
-	else
+		event_del(d->failed);
+	} else {
 		event_add(d->link, NULL);
+		event_add(d->failed, NULL);
+	}
 }
 
 void daemon_upgrade(struct daemon *d, struct rpc_call *call)
@@ -40,6 +43,12 @@ void daemon_upgrade(struct daemon *d, struct rpc_call *call)
 	if (broker_gone(d->broker)) {
 		rpc_fail(call, ENOTCONN, "monitor-gone", NULL,
 			 "the monitor process is gone: start switchd again");
+		return;
+	}
+	if (d->forgetful) {
+		rpc_fail(call, EFBIG, "upgrade-failed", NULL,
+			 "not all of the configuration can be handed over (the "
+			 "log says what is too large): start switchd again");
 		return;
 	}
 	/* What leaves is gone before another one reads what there is. */
@@ -71,6 +80,7 @@ static void on_resume(struct daemon *d, const struct error *err)
 	}
 	d->live = true;
 	set_quiet(d, false);
+	event_active(d->reap, EV_TIMEOUT, 0); /* what left meanwhile */
 	/* What couldn't be read would fail every other upgrade, too. */
 	daemon_compact(d, !strcmp(err->reason, "bad-state"));
 	if (d->upgrade_call)

@@ -86,14 +86,20 @@ static int open_sockets(struct daemon *d, gid_t gid, struct error *err)
 				 SOCKETS_HELPER_MODE, (gid_t)-1, err);
 }
 
+/* Is there a monitor that has had a switch before? */
+static bool is_restart(const struct daemon *d)
+{
+	return d->broker && d->start.facts.restarts > 0 &&
+	       !(d->start.facts.flags & PROTO_START_UPGRADE);
+}
+
 /*
  * A user who was removed from the system since the configuration was read must
  * not keep a switch that has crashed from coming back.
  */
 static int load_roles(struct daemon *d, gid_t gid, struct error *err)
 {
-	bool crashed = d->broker && d->start.kept[KEEP_JOURNAL] >= 0 &&
-		       !(d->start.facts.flags & PROTO_START_UPGRADE);
+	bool crashed = is_restart(d);
 	int r = roles_load(d->daemon_json, gid, broker_id, d->broker, &d->roles,
 			   err);
 
@@ -179,9 +185,11 @@ void daemon_remember(void *ctx, const char *key, const json_t *value)
 	if (!d->journal)
 		return;
 	r = journal_put(d->journal, key, value);
-	if (r < 0)
-		log_err("daemon", "%s wouldn't be remembered over a crash: %s",
-			key, strerror(-r));
+	if (r == 0)
+		return;
+	d->forgetful = true;
+	log_err("daemon", "%s wouldn't be remembered over a crash: %s", key,
+		strerror(-r));
 }
 
 /* A journal with just what is now, in place of the one before. */
@@ -191,6 +199,7 @@ static int new_journal(struct daemon *d)
 	int r;
 
 	d->journal = journal_new();
+	d->forgetful = false;
 	r = d->journal ? 0 : -errno;
 	if (r == 0) {
 		if (d->daemon_json)
@@ -239,15 +248,58 @@ static int keep_all(struct daemon *d, struct error *err)
 
 /* ---- The three ways ---- */
 
+/*
+ * A switch that has lost its memory comes back without a port whose device
+ * isn't there just now, rather than not at all.
+ */
+static int apply_what_goes(struct daemon *d, const json_t *config,
+			   struct error *err)
+{
+	json_t *ports = json_object_get(config, "ports");
+	json_t *rest = json_copy((json_t *)(uintptr_t)config), *w;
+	struct config_changes c = { 0 };
+	size_t i;
+	int r;
+
+	json_object_del(rest, "ports");
+	r = config_apply(d->sw, rest, &c, err);
+	json_decref(rest);
+	if (r < 0)
+		return r;
+	json_array_foreach(ports, i, w) {
+		const char *name = rpc_get_string(w, "name", "");
+		json_t *params = json_copy(w);
+		struct error why = { 0 };
+
+		json_object_del(params, "name");
+		if (!switch_attach(d->sw, name, params, SWITCH_ORIGIN_CONFIG, 0,
+				   &why)) {
+			log_err("port",
+				"%s: %s; attached with the next config.apply",
+				name, why.message);
+			switch_missing_add(d->sw, name, params, true);
+		}
+		json_decref(params);
+	}
+	return 0;
+}
+
 static int apply_file(struct daemon *d, struct error *err)
 {
 	const char *file = d->options.config;
 	struct config_changes c = { 0 };
-	int fd = broker_config_open(d->broker, file, err);
+	json_t *config;
+	int r, fd = broker_config_open(d->broker, file, err);
 
 	if (fd < 0)
 		return fd;
-	return config_apply_file(d->sw, fd, file, NULL, NULL, NULL, &c, err);
+	if (!is_restart(d))
+		return config_apply_file(d->sw, fd, file, NULL, NULL, NULL, &c,
+					 err);
+	config = config_load(fd, file, err);
+	r = config ? apply_what_goes(d, config, err) : -EINVAL;
+	json_decref(config);
+	return r;
 }
 
 static int load_file(struct daemon *d, struct error *err)
@@ -283,18 +335,22 @@ static int start_fresh(struct daemon *d, struct error *err)
 static int load_state(struct daemon *d, const json_t *state, bool upgrade,
 		      struct error *err)
 {
+	json_t *daemon = json_object_get(state, "daemon");
+	json_t *config = json_pack("{s:O*}", "daemon", daemon);
 	unsigned int failed = 0;
-	int r;
+	int r = config_check(config, err);
 
-	d->daemon_json = json_incref(json_object_get(state, "daemon"));
-	r = make_parts(d, err);
+	json_decref(config);
+	d->daemon_json = json_incref(daemon);
+	if (r == 0)
+		r = make_parts(d, err);
 	if (r == 0) {
 		d->sw->borrowed = true;
 		r = switch_restore(d->sw, state, &failed, err);
 	}
 	/* A crash leaves no choice; an upgrade that loses a port is none. */
 	if (r == 0 && failed && upgrade)
-		return -err->err;
+		return err->err ? -err->err : -EINVAL;
 	return r;
 }
 

@@ -100,17 +100,25 @@ static struct grant *find_left(struct grants *t, const struct port_request *rq)
 	return NULL;
 }
 
-/* The same name or device with other parameters: a predecessor's, and in the
- * way. */
+/* The same name, device or file with other parameters: a predecessor's, and in
+ * the way. */
+static bool in_the_way(const struct grant *g, const struct port_request *rq)
+{
+	const char *ifname = port_request_ifname(rq);
+
+	if (!strcmp(g->rq.name, rq->name) ||
+	    (*ifname && !strcmp(g->grant.ifname, ifname)))
+		return true;
+	return !strcmp(g->rq.type, "pcap") && !strcmp(rq->type, "pcap") &&
+	       !strcmp(g->rq.pcap.file, rq->pcap.file);
+}
+
 static void clear_way(struct grants *t, const struct port_request *rq)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		struct grant *g = &t->g[i];
-		const char *ifname = port_request_ifname(rq);
 
-		if (g->used && !g->claims &&
-		    (!strcmp(g->rq.name, rq->name) ||
-		     (*ifname && !strcmp(g->grant.ifname, ifname))))
+		if (g->used && !g->claims && in_the_way(g, rq))
 			close_out(g);
 	}
 }

@@ -242,6 +242,7 @@ static void child_crashed(struct monitor *m, bool ran, int status)
 	bool memory, early;
 	char how[48];
 
+	m->again = false; /* who asked for that is gone */
 	drop_bloated(c);
 	memory = c->kept[KEEP_JOURNAL] >= 0;
 	early = !ran || now - c->started_ns < QUICK_NS;
@@ -377,6 +378,7 @@ static void stop(struct monitor *m)
 		for (unsigned int i = 0; i < GRANTS_SLOTS; i++)
 			monitor_child_kill(m, i);
 	m->stopping = true;
+	m->restart_ns = 0;
 	notify_send("STOPPING=1");
 	if (m->upgrade != UPGRADE_NONE)
 		monitor_child_kill(m, monitor_other(m));

@@ -209,6 +209,10 @@ struct switch_port *switch_port_restore(struct sw *sw, const char *name,
 void switch_port_origin(struct sw *sw, struct switch_port *p,
 			enum switch_origin origin);
 
+/* A port is wanted whose device isn't there; params without "name". */
+void switch_missing_add(struct sw *sw, const char *name, json_t *params,
+			bool configured);
+
 /* A port whose device is away is wanted no more. Returns whether there was. */
 bool switch_missing_forget(struct sw *sw, const char *name);
 

@@ -96,7 +96,6 @@ static void port_gone(void *arg)
 static void port_missing(struct sw *sw, const struct switch_port *p)
 {
 	const char *name = p->config.request.name;
-	json_t *m;
 
 	if (p->origin == SWITCH_ORIGIN_TRANSIENT)
 		return;
@@ -104,9 +103,17 @@ static void port_missing(struct sw *sw, const struct switch_port *p)
 		    "%s: its device %s is gone: attached again with "
 		    "the next config.apply",
 		    name, p->grant.ifname);
-	m = json_pack("{s:O,s:b}", "params", p->params, "configured",
-		      p->origin == SWITCH_ORIGIN_CONFIG);
-	if (json_object_set(sw->missing, name, m) == 0)
+	switch_missing_add(sw, name, p->params,
+			   p->origin == SWITCH_ORIGIN_CONFIG);
+}
+
+void switch_missing_add(struct sw *sw, const char *name, json_t *params,
+			bool configured)
+{
+	json_t *m = json_pack("{s:O,s:b}", "params", params, "configured",
+			      configured);
+
+	if (m && json_object_set(sw->missing, name, m) == 0)
 		switch_remember(sw, "missing", name, json_incref(m));
 	json_decref(m);
 }
@@ -421,35 +428,58 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	return p;
 }
 
-/* Where it was: learned addresses and counters go by the index. */
-static int saved_place(const struct sw *sw, const json_t *saved,
-		       uint32_t *index, struct error *err)
+/*
+ * Whether a record is one that we'd write, whoever has written it. Its place:
+ * learned addresses and counters go by the index.
+ */
+static int check_saved(const struct sw *sw, const char *name,
+		       const json_t *saved, struct port_config *config,
+		       struct error *err)
 {
+	json_t *params = json_object_get(saved, "params");
 	int64_t i = rpc_get_int(saved, "index", -1);
+	int64_t origin = rpc_get_int(saved, "origin", -1);
+	int r;
 
-	if (i < 0 || i >= sw->shared.ports_max || sw->port[i])
+	if (!json_is_object(params) || origin < SWITCH_ORIGIN_CONTROL ||
+	    origin > SWITCH_ORIGIN_TRANSIENT || i < 0 ||
+	    i >= sw->shared.ports_max || sw->port[i])
 		return error_set(err, EINVAL, "bad-state", NULL,
-				 "a port's place is taken");
-	*index = (uint32_t)i;
-	return 0;
+				 "what is remembered of it can't be right");
+	r = rpc_params_check(portconf_params, params, err);
+	return r < 0 ? r
+		     : portconf_parse(name, params,
+				      json_object_get(saved, "profiles"),
+				      config, err);
+}
+
+/* A dummy has no device that anybody could hold. */
+static int check_held(const struct port_config *c, uint32_t handle,
+		      struct error *err)
+{
+	if (handle || !strcmp(c->request.type, "dummy"))
+		return 0;
+	return error_set(err, ENOENT, "not-held", NULL,
+			 "its device isn't held");
 }
 
 struct switch_port *switch_port_restore(struct sw *sw, const char *name,
 					const json_t *saved, struct error *err)
 {
-	json_t *params = json_object_get(saved, "params");
-	json_t *profiles = json_object_get(saved, "profiles");
-	uint32_t handle = (uint32_t)rpc_get_int(saved, "handle", 0), index = 0;
+	uint32_t handle = (uint32_t)rpc_get_int(saved, "handle", 0);
+	uint32_t index = (uint32_t)rpc_get_int(saved, "index", 0);
 	struct switch_port *p = calloc(1, sizeof(*p));
 
-	if (!p || !handle || saved_place(sw, saved, &index, err) < 0 ||
-	    portconf_parse(name, params, profiles, &p->config, err) < 0 ||
+	if (!p)
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	if (!p || check_saved(sw, name, saved, &p->config, err) < 0 ||
+	    check_held(&p->config, handle, err) < 0 ||
 	    port_enter(sw, p, index, handle, err) < 0) {
 		free(p);
 		return NULL;
 	}
-	p->params = json_incref(params);
-	p->profiles = json_incref(profiles);
+	p->params = json_incref(json_object_get(saved, "params"));
+	p->profiles = json_incref(json_object_get(saved, "profiles"));
 	p->origin = (enum switch_origin)rpc_get_int(saved, "origin", 0);
 	p->uid = (uid_t)rpc_get_int(saved, "uid", 0);
 	port_seat(sw, p, index);

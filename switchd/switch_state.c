@@ -119,39 +119,84 @@ static void restore_mirrors(struct sw *sw, json_t *by_name)
 	json_decref(list);
 }
 
-/* One whose device the monitor doesn't hold is acquired, unless it goes with a
- * guest: that one's script will say when there is one again. */
-static struct switch_port *port_again(struct sw *sw, const char *name,
-				      const json_t *saved, struct error *err)
+static bool is_transient(const json_t *saved)
 {
-	enum switch_origin origin =
-		(enum switch_origin)rpc_get_int(saved, "origin", 0);
-	struct switch_port *p = switch_port_restore(sw, name, saved, err);
-
-	if (p || err->err != ENOENT || origin == SWITCH_ORIGIN_TRANSIENT)
-		return p;
-	return switch_attach(sw, name, json_object_get(saved, "params"), origin,
-			     (uid_t)rpc_get_int(saved, "uid", 0), err);
+	return rpc_get_int(saved, "origin", 0) == SWITCH_ORIGIN_TRANSIENT;
 }
 
+static void say_failed(const char *name, const struct error *why,
+		       unsigned int *failed, struct error *first)
+{
+	log_err("port", "%s can't be brought back: %s", name, why->message);
+	if (!(*failed)++)
+		*first = *why;
+}
+
+/*
+ * First those whose place is known. Then what the monitor doesn't hold is
+ * acquired, unless it goes with a guest: that one's script will say when there
+ * is one again.
+ */
 static unsigned int restore_ports(struct sw *sw, json_t *ports,
 				  struct error *err)
 {
+	json_t *later = json_object(), *saved;
 	unsigned int failed = 0;
 	const char *name;
-	json_t *saved;
 
 	json_object_foreach(ports, name, saved) {
 		struct error why = { 0 };
 
-		if (port_again(sw, name, saved, &why))
+		if (switch_port_restore(sw, name, saved, &why))
 			continue;
-		log_err("port", "%s can't be brought back: %s", name,
-			why.message);
-		if (!failed++)
-			*err = why;
+		if (why.err == ENOENT && !is_transient(saved))
+			json_object_set(later, name, saved);
+		else
+			say_failed(name, &why, &failed, err);
 	}
+	json_object_foreach(later, name, saved) {
+		struct error why = { 0 };
+
+		if (!switch_attach(
+			    sw, name, json_object_get(saved, "params"),
+			    (enum switch_origin)rpc_get_int(saved, "origin", 0),
+			    (uid_t)rpc_get_int(saved, "uid", 0), &why))
+			say_failed(name, &why, &failed, err);
+	}
+	json_decref(later);
 	return failed;
+}
+
+/* What isn't of ports, as the configuration that it could come from: whoever
+ * has written it, it has to be right. */
+static int check_state(const json_t *state, json_t *mirrors, json_t *statics,
+		       struct error *err)
+{
+	json_t *ms = json_array(), *fdb = json_array(), *e, *config;
+	const char *name;
+	int r;
+
+	json_object_foreach(mirrors, name, e) {
+		json_t *m = json_pack("{s:s}", "name", name);
+
+		json_object_update(m, json_object_get(e, "params"));
+		json_array_append_new(ms, m);
+	}
+	json_object_foreach(statics, name, e) {
+		json_t *o = json_copy(e);
+
+		json_object_del(o, "configured");
+		json_array_append_new(fdb, o);
+	}
+	config = json_pack("{s:O*,s:O*,s:O*,s:o,s:o}", "daemon",
+			   json_object_get(state, "daemon"), "switch",
+			   json_object_get(state, "switch"), "profiles",
+			   json_object_get(state, "profiles"), "mirrors", ms,
+			   "fdb", fdb);
+	r = config ? config_check(config, err)
+		   : error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	json_decref(config);
+	return r;
 }
 
 int switch_restore(struct sw *sw, const json_t *state, unsigned int *failed,
@@ -164,9 +209,11 @@ int switch_restore(struct sw *sw, const json_t *state, unsigned int *failed,
 	int r = -ENOMEM;
 
 	if (ports && mirrors && statics && missing)
-		r = restore_settings(sw, state, err);
+		r = check_state(state, mirrors, statics, err);
 	else
 		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+	if (r == 0)
+		r = restore_settings(sw, state, err);
 	if (r == 0) {
 		/* Their entries are in the FDB: not installed until it's ours
 		 */

@@ -382,6 +382,25 @@ kill -HUP "$SWITCHD_PID"
 claim "HUP while the switch is dead is for the next one" wait_until 15 \
 	ctl_is '.age == 77' switch show
 
+# ---- without memory, and without a device ------------------------------------
+
+wait_until 10 ran_for 3 # or it would be one death too many in a row
+ctl port attach d1 type=dummy >&2
+kill -KILL "$(switch_pid)"
+claim "a port that nobody holds anything of comes back" wait_until 15 \
+	ports_are c1 c2 d1 v1
+cp "$T/switchd.conf" "$T/good.conf"
+jq '.ports += [{name: "far", type: "netdev", ifname: "nowhere0"}]' \
+	"$T/good.conf" >"$T/changed.conf"
+cat "$T/changed.conf" >"$T/switchd.conf"
+journal_poison
+kill -KILL "$(switch_pid)"
+claim "a configured device that isn't there keeps no switch down" \
+	wait_until 15 ports_are c1 c2 far v1
+claim "its port is missing" ctl_is \
+	'.ports[] | select(.name == "far").state == "missing"' port list
+cat "$T/good.conf" >"$T/switchd.conf"
+
 # ---- the end -----------------------------------------------------------------
 
 claim "TERM ends it with 0" switchd_stop
