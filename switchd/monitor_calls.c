@@ -6,6 +6,7 @@
 #include "base/memfd.h"
 #include "switchd/helper.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -190,6 +191,15 @@ static int call_config(struct call *c)
 	return 0;
 }
 
+/* Names get into listings and logs: no line breaks, no escapes. */
+static bool is_line(const char *s)
+{
+	for (; *s; s++)
+		if (iscntrl((unsigned char)*s))
+			return false;
+	return true;
+}
+
 /*
  * A file that isn't the daemon's own: a new one, in a folder that is allowed.
  * It has its name only once all of it is on the disk.
@@ -202,6 +212,9 @@ static int save_new(struct call *c, const char *file, const json_t *config)
 
 	if (r < 0)
 		return r;
+	if (!is_line(file))
+		return error_set(&c->err, EINVAL, "bad-value", "file",
+				 "the path has control characters");
 	snprintf(folder, sizeof(folder), "%.*s", (int)(name - file), file);
 	dirfd = open(*folder ? folder : "/",
 		     O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -272,6 +272,8 @@ claim "so is one that daemon.allow.files hasn't" says \
 	'/etc/s.conf.*daemon.allow.files.*not-allowed' \
 	ctl config save file=/etc/s.conf
 claim_not "and nothing is written there" test -e /etc/s.conf
+claim "nor is a name that a terminal would obey" says \
+	'control characters.*bad-value' ctl config save file="$T/"$'\e[2J'
 claim "another file is written if it isn't there" ctl config save \
 	file="$T/other.conf"
 claim "with the same in it" diff "$T/other.conf" \
