@@ -45,9 +45,15 @@ static int call_locked(struct broker *b, struct proto_msg *m, const int *send,
 	r = proto_send(PROTO_CALLS_FD, m, send, nsend);
 	if (r == 0)
 		r = proto_receive(PROTO_CALLS_FD, m, fd, CALL_MS);
-	if (r < 0)
+	if (r < 0 && r != -EMFILE)
 		return is_gone(b, r, err);
 	if (m->head.type == type && m->head.seq == b->seq) {
+		if (r == -EMFILE)
+			return error_set(
+				err, EMFILE, "no-descriptor", NULL,
+				"the switch process has no descriptors "
+				"left: raise the limit (ulimit -n, "
+				"LimitNOFILE=)");
 		if (m->head.result == 0)
 			return 0;
 		if (err)
@@ -150,6 +156,14 @@ static bool is_local(const struct broker *b, const struct port_request *rq)
 	return !b || !strcmp(rq->type, "dummy");
 }
 
+static int give_back(struct broker *b, uint32_t handle)
+{
+	struct proto_msg m = CALL(PROTO_RELEASE);
+
+	m.head.handle = handle;
+	return handle ? call_plain(b, &m, NULL, 0, NULL) : 0;
+}
+
 int broker_acquire(struct broker *b, const struct port_request *rq,
 		   struct port_grant *grant, struct error *err)
 {
@@ -160,6 +174,8 @@ int broker_acquire(struct broker *b, const struct port_request *rq,
 		return port_ops_find(rq->type)->acquire(rq, grant, err);
 	m.request = *rq;
 	r = call(b, &m, NULL, 0, fd, err);
+	if (r == -EMFILE && m.head.result == 0)
+		(void)give_back(b, m.grant.handle);
 	return r < 0 ? r : take_grant(&m, fd, grant);
 }
 

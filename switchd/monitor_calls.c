@@ -386,10 +386,12 @@ int monitor_call(struct monitor *m, unsigned int slot)
 
 	if (r == -ETIMEDOUT)
 		return 0;
-	if (r < 0)
+	if (r < 0 && r != -EMFILE)
 		return r;
-	came = msg.head.nfds;
-	r = answer_for(&c);
+	came = r < 0 ? 0 : msg.head.nfds;
+	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
+			      "the monitor has no descriptors left")
+		  : answer_for(&c);
 	proto_discard_fds(c.fd, came);
 	msg.head.result = r;
 	if (r < 0) {

@@ -94,10 +94,14 @@ static bool is_zero(const char *p, size_t n)
 
 /* Version and size, see the header. */
 static int check(const struct proto_msg *m, const char *buf, size_t len,
-		 unsigned int nfds)
+		 bool cut, unsigned int nfds)
 {
-	if (len < sizeof(m->head) || m->head.magic != PROTO_MAGIC ||
-	    m->head.nfds != nfds)
+	if (len < sizeof(m->head) || m->head.magic != PROTO_MAGIC)
+		return -EPROTO;
+	/* The kernel leaves out those that there is no room for here. */
+	if (cut && nfds < m->head.nfds && m->head.nfds <= PROTO_FDS_MAX)
+		return -EMFILE;
+	if (cut || m->head.nfds != nfds)
 		return -EPROTO;
 	if (m->head.version != PROTO_VERSION)
 		return -EPROTONOSUPPORT;
@@ -172,12 +176,12 @@ int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 		return -EPIPE;
 	memset(m, 0, sizeof(*m));
 	memcpy(m, buf, (size_t)got < sizeof(*m) ? (size_t)got : sizeof(*m));
-	r = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
-		    ? -EPROTO
-		    : check(m, buf, (size_t)got, nfds);
+	r = msg.msg_flags & MSG_TRUNC ? -EPROTO
+				      : check(m, buf, (size_t)got,
+					      msg.msg_flags & MSG_CTRUNC, nfds);
 	if (r < 0)
 		proto_discard_fds(fd, nfds);
-	else
+	if (r == 0 || r == -EMFILE)
 		end_texts(m);
 	return r;
 }

@@ -133,7 +133,9 @@ int proto_send(int channel, struct proto_msg *m, const int *fd,
  * timeout_ms  -1: as long as it takes
  *
  * Returns 0; -EPIPE: the other end is gone; -ETIMEDOUT; -EPROTO: what came is
- * no message of ours; -EPROTONOSUPPORT: of another version; or -errno.
+ * no message of ours; -EPROTONOSUPPORT: of another version; -EMFILE: it came,
+ * and *m is it, but this process has no descriptors left for those that came
+ * with it; or -errno.
  */
 int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 	__attribute__((warn_unused_result));
