@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* No work of the monitor's takes so long: it hangs. */
 #define CALL_MS 60000
+/* Kept free: a process that takes over has its predecessor's memory open for a
+ * while, and clients want to be let in. */
+#define RESERVED_FDS 16
 
 struct broker {
 	pthread_mutex_t lock; /* of the calls */
@@ -34,6 +38,13 @@ static int is_gone(struct broker *b, int r, struct error *err)
 			 "be had until switchd is started again");
 }
 
+static int no_descriptors(struct error *err)
+{
+	return error_set(err, EMFILE, "no-descriptor", NULL,
+			 "the switch process has no descriptors left: raise "
+			 "the limit (ulimit -n, LimitNOFILE=)");
+}
+
 /* One call; *m is the question and then the answer. */
 static int call_locked(struct broker *b, struct proto_msg *m, const int *send,
 		       unsigned int nsend, int *fd, struct error *err)
@@ -49,11 +60,7 @@ static int call_locked(struct broker *b, struct proto_msg *m, const int *send,
 		return is_gone(b, r, err);
 	if (m->head.type == type && m->head.seq == b->seq) {
 		if (r == -EMFILE)
-			return error_set(
-				err, EMFILE, "no-descriptor", NULL,
-				"the switch process has no descriptors "
-				"left: raise the limit (ulimit -n, "
-				"LimitNOFILE=)");
+			return no_descriptors(err);
 		if (m->head.result == 0)
 			return 0;
 		if (err)
@@ -164,6 +171,20 @@ static int give_back(struct broker *b, uint32_t handle)
 	return handle ? call_plain(b, &m, NULL, 0, NULL) : 0;
 }
 
+/* Descriptors are numbered from below. Is there no room above these for what a
+ * next process needs beside its ports? */
+static bool is_last(const int *fd, unsigned int n)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		if ((rlim_t)fd[i] + RESERVED_FDS >= r.rlim_cur)
+			return true;
+	return false;
+}
+
 int broker_acquire(struct broker *b, const struct port_request *rq,
 		   struct port_grant *grant, struct error *err)
 {
@@ -176,6 +197,11 @@ int broker_acquire(struct broker *b, const struct port_request *rq,
 	r = call(b, &m, NULL, 0, fd, err);
 	if (r == -EMFILE && m.head.result == 0)
 		(void)give_back(b, m.grant.handle);
+	if (r == 0 && is_last(fd, m.head.nfds)) {
+		proto_close_fds(fd, m.head.nfds);
+		(void)give_back(b, m.grant.handle);
+		r = no_descriptors(err);
+	}
 	return r < 0 ? r : take_grant(&m, fd, grant);
 }
 
