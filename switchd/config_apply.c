@@ -475,6 +475,31 @@ static void forget_missing(struct apply *a)
 	}
 }
 
+/* Those by hand aren't the configuration's, but their device may be back. */
+static void bring_missing(struct apply *a)
+{
+	const char *name;
+	json_t *m;
+	void *next;
+
+	json_object_foreach_safe(a->sw->missing, next, name, m)
+	{
+		struct error why = { 0 };
+		json_t *params;
+
+		if (json_is_true(json_object_get(m, "configured")))
+			continue;
+		/* What is attached goes from the list that it's in. */
+		params = json_incref(json_object_get(m, "params"));
+		if (switch_attach(a->sw, name, params, SWITCH_ORIGIN_CONTROL, 0,
+				  &why))
+			a->changes.attached++;
+		else
+			log_notice("port", "%s: %s", name, why.message);
+		json_decref(params);
+	}
+}
+
 int config_apply(struct sw *sw, const json_t *config,
 		 struct config_changes *changes, struct error *err)
 {
@@ -489,10 +514,12 @@ int config_apply(struct sw *sw, const json_t *config,
 		r = apply_steps(&a);
 		if (r < 0)
 			apply_undo(&a);
-		else if (changes)
-			*changes = a.changes;
-		if (r == 0)
+		if (r == 0) {
 			forget_missing(&a);
+			bring_missing(&a);
+		}
+		if (r == 0 && changes)
+			*changes = a.changes;
 	}
 	apply_fini(&a);
 	return r;

@@ -266,6 +266,17 @@ wait_until 5 vanished
 claim "it can be detached all the same" ctl port detach up
 claim_not "and is gone then" vanished
 
+jq 'del(.ports[] | select(.name == "up"))' "$T/switchd.conf" >"$T/without"
+cat "$T/without" >"$T/switchd.conf"
+ip -n "$(ns_name sw)" link add u0 type veth peer name u1
+ctl port attach up type=netdev ifname=u0 >&2
+ip -n "$(ns_name sw)" link del u0
+wait_until 5 vanished
+ip -n "$(ns_name sw)" link add u0 type veth peer name u1
+claim "one by hand comes back with its device, too" ctl config apply
+claim "as it was" ctl_is '.state != "missing" and .origin == "control"' \
+	port show up
+
 claim "a folder that isn't there is refused, and said" says \
 	'nowhere.*cannot-save' ctl config save file=/tmp/nowhere/s.conf
 claim "so is one that daemon.allow.files hasn't" says \
