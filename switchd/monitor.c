@@ -26,7 +26,8 @@
 /* The second early death in a row waits for this, the next for twice of it. */
 #define BACKOFF_NS     (100 * MS)
 #define BACKOFF_MAX_NS (10 * CLOCK_NS_PER_S)
-/* Under a watchdog: a main thread that is silent for so long hangs. */
+/* Under a watchdog, or while it should end: a main thread that is silent for so
+ * long hangs. */
 #define HANG_NS (15 * CLOCK_NS_PER_S)
 /* Of a switch that has ended; no channel holds as many. */
 #define WORDS_MAX 1024
@@ -379,6 +380,7 @@ static void stop(struct monitor *m)
 			monitor_child_kill(m, i);
 	m->stopping = true;
 	m->restart_ns = 0;
+	m->heard_ns = clock_ns();
 	notify_send("STOPPING=1");
 	if (m->upgrade != UPGRADE_NONE)
 		monitor_child_kill(m, monitor_other(m));
@@ -426,6 +428,12 @@ static void on_time(struct monitor *m)
 	uint64_t now = clock_ns();
 
 	watchdog(m, now);
+	if (m->stopping && now >= m->heard_ns + HANG_NS) {
+		log_err("monitor", "the switch doesn't end: ending it");
+		m->heard_ns = now;
+		for (unsigned int i = 0; i < GRANTS_SLOTS; i++)
+			monitor_child_kill(m, i);
+	}
 	if (m->restart_ns && now >= m->restart_ns && !m->stopping)
 		start_again(m);
 	if (m->upgrade != UPGRADE_NONE && now >= m->upgrade_ns)
@@ -448,6 +456,8 @@ static int until_next(const struct monitor *m)
 
 	if (m->watchdog_ns)
 		ms = earlier(ms, m->watchdog_due_ns, now);
+	if (m->stopping)
+		ms = earlier(ms, m->heard_ns + HANG_NS, now);
 	if (m->restart_ns)
 		ms = earlier(ms, m->restart_ns, now);
 	if (m->upgrade != UPGRADE_NONE)

@@ -1,6 +1,7 @@
 /* The monitor's answers to what the switch asks for. See monitor_internal.h. */
 #include "switchd/monitor_internal.h"
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
@@ -388,6 +389,7 @@ int monitor_call(struct monitor *m, unsigned int slot)
 		return 0;
 	if (r < 0 && r != -EMFILE)
 		return r;
+	m->heard_ns = clock_ns();
 	came = r < 0 ? 0 : msg.head.nfds;
 	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
 			      "the monitor has no descriptors left")

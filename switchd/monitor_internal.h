@@ -57,8 +57,9 @@ struct monitor {
 	uint64_t started_ns, watchdog_ns, watchdog_due_ns;
 	int signal_fd;
 	bool ready, stopping, over;
-	bool again;  /* an upgrade was asked for while one was ending */
-	bool reload; /* HUP, and the switch hasn't begun to reload yet */
+	uint64_t heard_ns; /* while stopping: the switch's last call */
+	bool again;	   /* an upgrade was asked for while one was ending */
+	bool reload;	   /* HUP, and the switch hasn't begun to reload yet */
 	int status;
 };
 

@@ -55,6 +55,7 @@ static void fail(struct monitor *m, int err, const char *reason,
 
 void monitor_upgrade_begin(struct monitor *m)
 {
+	struct error e;
 	int r;
 
 	if (m->upgrade != UPGRADE_NONE) {
@@ -70,11 +71,14 @@ void monitor_upgrade_begin(struct monitor *m)
 	r = access(m->exe, X_OK) < 0
 		    ? -errno
 		    : monitor_child_start(m, monitor_other(m), m->exe);
-	if (r < 0)
-		fail(m, -r, "upgrade-failed",
-		     "the installed program can't be started");
-	else
+	if (r == 0) {
 		step(m, UPGRADE_LOADING, LOADING_NS);
+		return;
+	}
+	error_set(&e, -r, "upgrade-failed", NULL,
+		  "%s can't be started: %s; the old one goes on", m->exe,
+		  strerror(-r));
+	monitor_upgrade_fail(m, &e);
 }
 
 /* since_ns: since when nobody forwards. */

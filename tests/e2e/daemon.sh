@@ -170,6 +170,11 @@ if [[ $TEST_FULL == yes ]]; then # the monitor waits for 15 seconds
 	kill -STOP "$was"
 	claim "a switch process that hangs is ended, and another one started" \
 		wait_until 30 another_answers
+	was=$(switch_pid)
+	kill -STOP "$was"
+	kill -TERM "$SWITCHD_PID"
+	claim "one that doesn't end when it should is ended" wait_until 30 \
+		lib_gone "$was"
 fi
 switchd_stop
 claim "and STOPPING" told STOPPING=1
