@@ -91,7 +91,7 @@ extern const char *const portconf_formats[];
 			  "bytes kept a frame (pcap)"),                         \
 		PARAM_INT("rotate-size", 4096, INT64_MAX,                       \
 			  "begin a new file after so many bytes (pcap)"),       \
-		PARAM_INT("rotate-count", 1, 10000,                             \
+		PARAM_INT("rotate-count", 1, 1000,                              \
 			  "keep so many files (pcap)"),                         \
 		PARAM_ENUM("format", portconf_formats,                          \
 			   "file format; pcapng names the ports (pcap)"),       \
