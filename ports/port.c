@@ -42,6 +42,14 @@ void port_init(struct port *p, const struct port_ops *ops,
 	atomic_init(&p->rx_missed, 0);
 }
 
+bool port_ifname_fit(const char *ifname)
+{
+	for (; *ifname; ifname++)
+		if (*ifname <= ' ' || *ifname > '~')
+			return false;
+	return true;
+}
+
 const char *port_request_ifname(const struct port_request *rq)
 {
 	if (!strcmp(rq->type, "tap"))

@@ -250,6 +250,10 @@ extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
 void port_init(struct port *p, const struct port_ops *ops,
 	       const struct port_request *rq, const struct port_grant *grant);
 
+/* May a device be called so? Printable ASCII: names get into listings and logs,
+ * and the kernel takes any byte but a few. "" is fine. */
+bool port_ifname_fit(const char *ifname);
+
 /* The device that a request names, "" where it names none. */
 const char *port_request_ifname(const struct port_request *rq);
 

@@ -148,6 +148,14 @@ static int parse_vlan(const json_t *p, struct port_config *c, struct error *err)
 
 /* ---- By type ---- */
 
+static int check_ifname(const char *ifname, struct error *err)
+{
+	if (port_ifname_fit(ifname))
+		return 0;
+	return error_set(err, EINVAL, "bad-ifname", "ifname",
+			 "a device's name is made of printable ASCII");
+}
+
 static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 {
 	const char *owner = rpc_get_string(p, "owner", NULL);
@@ -176,7 +184,7 @@ static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 				 "\"%s\" is no address for a device: write six "
 				 "pairs of hex digits, the first one even",
 				 mac);
-	return 0;
+	return check_ifname(t->ifname, err);
 }
 
 static int parse_netdev(const json_t *p, struct netdev_params *n,
@@ -190,7 +198,7 @@ static int parse_netdev(const json_t *p, struct netdev_params *n,
 	snprintf(n->ifname, sizeof(n->ifname), "%s", ifname);
 	n->promisc = rpc_get_bool(p, "promisc", false);
 	n->force = rpc_get_bool(p, "force", false);
-	return 0;
+	return check_ifname(n->ifname, err);
 }
 
 static int parse_pcap(const json_t *p, struct pcap_params *c, struct error *err)

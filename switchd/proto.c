@@ -242,9 +242,11 @@ bool proto_request_sane(const struct proto_msg *m)
 		return false;
 	if (!strcmp(rq->type, "tap"))
 		return texts_end(rq, tap, COUNT(tap)) &&
+		       port_ifname_fit(rq->tap.ifname) &&
 		       flags_are(rq, tap_flags, COUNT(tap_flags));
 	if (!strcmp(rq->type, "netdev"))
 		return texts_end(rq, netdev, COUNT(netdev)) &&
+		       port_ifname_fit(rq->netdev.ifname) &&
 		       flags_are(rq, netdev_flags, COUNT(netdev_flags));
 	if (!strcmp(rq->type, "pcap"))
 		return texts_end(rq, pcap, COUNT(pcap)) &&

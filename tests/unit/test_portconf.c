@@ -220,6 +220,8 @@ static void tap_takes_users_groups_and_addresses(void **state)
 	assert_true(t->mac == 0x020000000001ull);
 	assert_string_equal(t->netns, "blue");
 	assert_string_equal(t->address, "10.0.0.1/24");
+	bad("{'type':'tap','ifname':'e\\u001b[31m'}", "bad-ifname", "ifname");
+	bad("{'type':'netdev','ifname':'\\u202e'}", "bad-ifname", "ifname");
 	bad("{'type':'tap','owner':''}", "no-such-user", "owner");
 	bad("{'type':'tap','group':''}", "no-such-group", "group");
 	bad("{'type':'tap','mac':'01:00:00:00:00:01'}", "bad-mac", "mac");

@@ -365,6 +365,21 @@ static void types_that_the_monitor_has_no_part_in_are_refused(void **state)
 	}
 }
 
+static void names_of_devices_that_a_terminal_would_obey_are_refused(
+	void **state)
+{
+	struct proto_msg m = asking_for("tap");
+
+	(void)state;
+	strcpy(m.request.tap.ifname, "tap%d");
+	assert_true(proto_request_sane(&m));
+	strcpy(m.request.tap.ifname, "e\033[31m");
+	assert_false(proto_request_sane(&m));
+	m = asking_for("netdev");
+	strcpy(m.request.netdev.ifname, "a\nb");
+	assert_false(proto_request_sane(&m));
+}
+
 #define CHANNEL(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -385,6 +400,8 @@ int main(void)
 			flag_of_a_request_that_is_neither_0_nor_1_is_refused),
 		cmocka_unit_test(
 			types_that_the_monitor_has_no_part_in_are_refused),
+		cmocka_unit_test(
+			names_of_devices_that_a_terminal_would_obey_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
