@@ -1,31 +1,13 @@
 /* Configurations: what is checked, applied, given back, saved. */
 #include "switchd/broker.h"
 #include "tests/sim/sim.h"
+#include "tests/unit/json_text.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NO_FILE "/nonexistent/x.pcap" /* what makes a port fail */
-
-/* JSON with ' for ". */
-static json_t *json(const char *text)
-{
-	char *copy = strdup(text);
-	json_error_t bad;
-	json_t *o;
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	o = json_loads(copy, JSON_REJECT_DUPLICATES, &bad);
-	if (!o)
-		print_error("%s at \"%s\"\n", bad.text, copy + bad.position);
-	assert_non_null(o);
-	free(copy);
-	return o;
-}
 
 static struct config_changes apply_json(struct sim *s, json_t *config)
 {

@@ -60,3 +60,4 @@ unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_proto
 EXTRA_DIST += tests/unit/fds.h tests/unit/monitor_calls.h \
 	tests/unit/monitor_rig.h
+EXTRA_DIST += tests/unit/json_text.h

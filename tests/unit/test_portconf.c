@@ -1,5 +1,6 @@
 /* A port's parameters: what follows from them, and each mistake's name. */
 #include "switchd/portconf.h"
+#include "tests/unit/json_text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,22 +12,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-/* JSON with ' for ". */
-static json_t *json(const char *text)
-{
-	char *copy = strdup(text);
-	json_t *value;
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	value = json_loads(copy, JSON_REJECT_DUPLICATES, NULL);
-	assert_non_null(value);
-	free(copy);
-	return value;
-}
 
 static int parse(const char *name, const char *params, const char *profiles,
 		 struct port_config *c, struct error *err)

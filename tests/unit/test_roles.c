@@ -1,5 +1,6 @@
 /* Who is who on the control socket, and how each mistake is told. */
 #include "switchd/roles.h"
+#include "tests/unit/json_text.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -21,22 +22,6 @@
 #define BOB	   1002
 #define OPS	   2001
 #define USERS	   2002
-
-/* JSON with ' for ". */
-static json_t *json(const char *text)
-{
-	char *copy = strdup(text);
-	json_t *value;
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	value = json_loads(copy, JSON_REJECT_DUPLICATES, NULL);
-	assert_non_null(value);
-	free(copy);
-	return value;
-}
 
 static unsigned int lookups;
 
