@@ -15,22 +15,6 @@ FAST_MS=250 # from the kill to the next frame, and to the next answer
 GUESTS=(c1 c2 vm1 vm2 a1 a2 i1 i2 vm4 vm5)
 STEADY_ON=(c1 vm1 c2 vm2)
 
-sw_ip() {
-	ns_exec sw ip "$@"
-}
-
-veth_add() { # DEVICE NAMESPACE ADDRESS
-	sw_ip link add "$1" type veth peer name eth0 netns "$(ns_name "$2")"
-	ns_exec "$2" ip addr add "$3" dev eth0
-	ns_exec "$2" ip link set eth0 up
-}
-
-host_state() { # DEVICE: all that a port changes
-	ns_exec sw cat "/proc/sys/net/ipv6/conf/$1/disable_ipv6"
-	ns_exec sw tc qdisc show dev "$1"
-	link_value sw "$1" '"\(.mtu) \(.flags | contains(["UP"]))"'
-}
-
 as_before() { # DEVICE: is it what "$T/host.DEVICE" says?
 	host_state "$1" | diff "$T/host.$1" -
 }
@@ -306,10 +290,6 @@ pings_in_file() { # SIZE
 	tshark -r "$T/cap.pcapng" -Y "icmp && frame.len == $(($1 + 42))" \
 		2>/dev/null | wc -l
 }
-file_readable() {
-	tshark -r "$T/cap.pcapng" >/dev/null 2>"$T/tshark" &&
-		! grep -iE 'cut short|damaged|corrupt' "$T/tshark"
-}
 claim "which can be read to its end" wait_until 5 file_readable
 claim_equal "with what was before and what was after" "10 10" \
 	"$(pings_in_file 111) $(pings_in_file 222)"
@@ -339,10 +319,6 @@ journal_poison
 claim "killed with a flipped bit in its memory, it comes back" kill_switch
 claim "it says that it begins anew" log_has \
 	"what was remembered can't be used.*back to the configuration"
-ports_are() { # NAME...
-	[[ $(ctl -j port list | jq -r '[.ports[].name] | sort | join(" ")') == \
-		"$*" ]]
-}
 claim "the configuration's ports are there" wait_until 5 ports_are c1 c2 v1
 claim "on the same devices, which haven't blinked" diff "$T/devices" \
 	<(devices c1 c2 vm4)

@@ -6,7 +6,6 @@
 . "$(dirname "$0")/tools.sh"
 ns_add sw
 
-
 tap() { # NAME [NAME...]: objects of `ports`
 	local name
 	for name in "$@"; do
@@ -22,11 +21,6 @@ status_of() { # COMMAND...: prints its exit status
 	local status=0
 	"$@" >&2 || status=$?
 	echo "$status"
-}
-
-ports_are() { # NAME...
-	[[ $(ctl -j port list | jq -r '[.ports[].name] | sort | join(" ")') == \
-		"$*" ]]
 }
 
 # ---- command line ------------------------------------------------------------
@@ -164,12 +158,9 @@ claim "and READY after it" wait_until 5 grep -qE \
 	'MONOTONIC_USEC=[0-9]+(WATCHDOG=1)*READY=1' "$T/notified"
 if [[ $TEST_FULL == yes ]]; then # the monitor waits for 15 seconds
 	was=$(switch_pid)
-	another_answers() {
-		[[ $(switch_pid) != "$was" ]] && switchd_answers
-	}
 	kill -STOP "$was"
 	claim "a switch process that hangs is ended, and another one started" \
-		wait_until 30 another_answers
+		wait_until 30 answers_other_than "$was"
 	was=$(switch_pid)
 	kill -STOP "$was"
 	kill -TERM "$SWITCHD_PID"

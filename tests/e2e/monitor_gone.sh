@@ -7,10 +7,6 @@
 . "$(dirname "$0")/tools.sh"
 ns_add sw vm3
 
-sw_ip() {
-	ns_exec sw ip "$@"
-}
-
 gone_word() {
 	ctl_is '.monitor == "gone"' switch show
 }

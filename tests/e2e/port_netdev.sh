@@ -11,28 +11,8 @@ echo "{}" >"$T/switchd.conf"
 switchd_start -c "$T/switchd.conf"
 guest_add vm2 10.0.0.2/24
 
-sw_ip() {
-	ns_exec sw ip "$@"
-}
-
 attach() { # DEVICE [key=value...]: the port has the device's name
 	ctl port attach "$1" type=netdev ifname="$1" "${@:2}"
-}
-
-veth_add() { # DEVICE: the other end is vm1's eth0
-	sw_ip link add "$1" type veth peer name eth0 netns "$(ns_name vm1)"
-	ns_exec vm1 ip addr add 10.0.0.1/24 dev eth0
-	ns_exec vm1 ip link set eth0 up
-}
-
-ipv6_off() { # DEVICE
-	ns_exec sw cat "/proc/sys/net/ipv6/conf/$1/disable_ipv6"
-}
-
-host_state() { # DEVICE: all that a port changes
-	ipv6_off "$1"
-	ns_exec sw tc qdisc show dev "$1"
-	link_value sw "$1" '"\(.mtu) \(.flags | contains(["UP"]))"'
 }
 
 as_before() { # DEVICE: is it what "$T/before" says?
@@ -47,7 +27,7 @@ allow() { # PATTERNS: of daemon.allow.force
 
 # ---- what is refused ---------------------------------------------------------
 
-veth_add v1
+veth_add v1 vm1 10.0.0.1/24
 ns_exec sw sysctl -qw net.ipv6.conf.v1.disable_ipv6=0
 sw_ip addr add 10.0.0.9/24 dev v1
 sw_ip link set v1 up
@@ -152,12 +132,12 @@ claim "enabled=yes: it's back" wait_until 5 pings vm1 10.0.0.2
 sw_ip link del v1
 claim "a device that goes detaches its port, with the reason" wait_until 5 \
 	event_seen port.detached '.name == "v1" and .reason == "device-gone"'
-veth_add v1
+veth_add v1 vm1 10.0.0.1/24
 claim "the next one of the name attaches" attach v1
 old=$(port_value v1 .ifindex)
 restart() { # the guest is quicker than netlink
 	sw_ip link del v1
-	veth_add v1
+	veth_add v1 vm1 10.0.0.1/24
 	attach v1
 }
 claim "even at once" restart
@@ -235,7 +215,7 @@ done
 ns_background vm3 dnsmasq -k -p0 -i eth0 --bind-interfaces -F \
 	10.0.0.50,10.0.0.60,255.255.255.0,1h --no-ping -l "$T/leases" \
 	-u root --conf-file=/dev/null
-veth_add v1
+veth_add v1 vm1 10.0.0.1/24
 attach v1 >&2
 ns_exec vm1 ip addr flush dev eth0
 ns_exec vm1 ethtool -K eth0 tx off >&2

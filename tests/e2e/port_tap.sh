@@ -13,10 +13,6 @@ attach() { # NAME [key=value...]: of type tap, the device of the same name
 	ctl port attach "$1" type=tap ifname="$1" "${@:2}"
 }
 
-sw_ip() {
-	ns_exec sw ip "$@"
-}
-
 # Does a program have it open? There is no carrier else.
 held() {
 	sw_ip link set "$1" up

@@ -378,11 +378,8 @@ claim "a viewer by name" as 4009 port list
 was=$(switch_pid)
 nsenter --mount --target "$SWITCHD_PID" umount /etc/passwd
 kill -KILL "$was"
-another_answers() {
-	[[ $(switch_pid) != "$was" ]] && switchd_answers
-}
 claim "a user who goes keeps no killed switch from coming back" \
-	wait_until 10 another_answers
+	wait_until 10 answers_other_than "$was"
 refused "nobody has his role then" 'has no role' 4009 port list
 switchd_stop
 

@@ -9,6 +9,46 @@ PYTHON=/usr/bin/python3
 FRAMES="$PYTHON $(dirname "${BASH_SOURCE[0]}")/frames.py"
 USER_DIR=
 
+# ---- what is there -----------------------------------------------------------
+
+# The host's side.
+sw_ip() {
+	ns_exec sw ip "$@"
+}
+
+# veth_add DEVICE NAMESPACE ADDRESS/LEN: DEVICE in sw, the other end is eth0
+veth_add() {
+	sw_ip link add "$1" type veth peer name eth0 netns "$(ns_name "$2")"
+	ns_exec "$2" ip addr add "$3" dev eth0
+	ns_exec "$2" ip link set eth0 up
+}
+
+ipv6_off() { # DEVICE
+	ns_exec sw cat "/proc/sys/net/ipv6/conf/$1/disable_ipv6"
+}
+
+host_state() { # DEVICE: all that a port changes
+	ipv6_off "$1"
+	ns_exec sw tc qdisc show dev "$1"
+	link_value sw "$1" '"\(.mtu) \(.flags | contains(["UP"]))"'
+}
+
+ports_are() { # NAME...
+	[[ $(ctl -j port list | jq -r '[.ports[].name] | sort | join(" ")') == \
+		"$*" ]]
+}
+
+# Is there another switch process than PID, and does it answer?
+answers_other_than() { # PID
+	[[ $(switch_pid) != "$1" ]] && switchd_answers
+}
+
+# Is the capture $T/cap.pcapng whole, to its end?
+file_readable() {
+	tshark -r "$T/cap.pcapng" >/dev/null 2>"$T/tshark" &&
+		! grep -iE 'cut short|damaged|corrupt' "$T/tshark"
+}
+
 # A folder that every user may enter, with copies of the programs for those
 # who can't look into the build's: sets USER_DIR.
 user_dir() {
