@@ -210,9 +210,8 @@ int grants_adjust(struct grant *g, const struct port_request *rq,
 	return r;
 }
 
-void grants_release(struct grants *t, struct grant *g, unsigned int slot)
+void grants_release(struct grant *g, unsigned int slot)
 {
-	(void)t;
 	g->claims &= (uint8_t)~SLOT_BIT(slot);
 	if (!g->claims)
 		close_out(g);

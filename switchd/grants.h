@@ -68,7 +68,7 @@ int grants_adjust(struct grant *g, const struct port_request *rq,
 		  struct error *err) __attribute__((warn_unused_result));
 
 /* A slot needs it no more; it is released where no other one does. */
-void grants_release(struct grants *t, struct grant *g, unsigned int slot);
+void grants_release(struct grant *g, unsigned int slot);
 
 /* A slot's process is gone: its claims go, its grants stay. */
 void grants_unclaim(struct grants *t, unsigned int slot);

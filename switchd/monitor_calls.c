@@ -170,7 +170,7 @@ static int call_release(struct call *c)
 
 	if (!g)
 		return -ENOENT;
-	grants_release(&c->m->grants, g, c->slot);
+	grants_release(g, c->slot);
 	return 0;
 }
 
@@ -236,7 +236,11 @@ static int save_new(struct call *c, const char *file, const json_t *config)
 	    (linkat(AT_FDCWD, link, dirfd, name + 1, AT_SYMLINK_FOLLOW) < 0 ||
 	     fsync(dirfd) < 0))
 		r = -errno;
-	if (r < 0)
+	if (r == -EEXIST)
+		error_set(&c->err, EEXIST, "file-exists", "file",
+			  "%.180s exists: remove it, or take another name",
+			  file);
+	else if (r < 0)
 		r = error_set(&c->err, -r, "cannot-save", "file",
 			      "can't write %.200s: %s", file, strerror(-r));
 out:

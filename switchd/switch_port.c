@@ -101,7 +101,7 @@ static void port_missing(struct sw *sw, const struct switch_port *p)
 		return;
 	log_warning("port",
 		    "%s: its device %s is gone: attached again with "
-		    "the next config.apply",
+		    "the next config.apply, or by port.attach",
 		    name, p->grant.ifname);
 	switch_missing_add(sw, name, p->params,
 			   p->origin == SWITCH_ORIGIN_CONFIG);

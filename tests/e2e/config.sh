@@ -289,6 +289,6 @@ claim "another file is written if it isn't there" ctl config save \
 	file="$T/other.conf"
 claim "with the same in it" diff "$T/other.conf" \
 	<(ctl config save >&2 && cat "$T/switchd.conf")
-claim "and isn't written over" says 'File exists.*cannot-save' \
+claim "and isn't written over" says 'remove it.*file-exists' \
 	ctl config save file="$T/other.conf"
 finish
