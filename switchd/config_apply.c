@@ -491,8 +491,8 @@ static void bring_missing(struct apply *a)
 			continue;
 		/* What is attached goes from the list that it's in. */
 		params = json_incref(json_object_get(m, "params"));
-		if (switch_attach(a->sw, name, params, SWITCH_ORIGIN_CONTROL, 0,
-				  &why))
+		if (switch_attach(a->sw, name, params, SWITCH_ORIGIN_CONTROL,
+				  (uid_t)rpc_get_int(m, "uid", 0), &why))
 			a->changes.attached++;
 		else
 			log_notice("port", "%s: %s", name, why.message);

@@ -277,7 +277,8 @@ static int apply_what_goes(struct daemon *d, const json_t *config,
 			log_err("port",
 				"%s: %s; attached with the next config.apply",
 				name, why.message);
-			switch_missing_add(d->sw, name, params, true);
+			switch_missing_add(d->sw, name, params,
+					   SWITCH_ORIGIN_CONFIG, 0);
 		}
 		json_decref(params);
 	}

@@ -118,7 +118,8 @@ struct sw {
 	json_t *names;		   /* object: name -> index of attached ones */
 	json_t *missing; /* object: name -> what a port was given whose device
 			  * has vanished; saved, and attached with the next
-			  * configuration. {"params": .., "configured": ..} */
+			  * configuration. {"params": .., "configured": ..,
+			  * "uid": who attached it} */
 	uint32_t nports; /* attached ones, without the leaving */
 	uint32_t index_end; /* highest index in use + 1 */
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
@@ -177,7 +178,7 @@ void switch_ports_committed(struct sw *sw);
 /* ---- Ports ---- */
 
 /*
- * Attach a port. `params` as in portconf_params; a reference is taken.
+ * Attach a port. `params` as in portconf_params; they are copied, the name too.
  * Returns the port, or NULL with *err: port-exists, too-many-ports, and what
  * portconf_parse and the type's acquire say.
  */
@@ -209,11 +210,17 @@ struct switch_port *switch_port_restore(struct sw *sw, const char *name,
 void switch_port_origin(struct sw *sw, struct switch_port *p,
 			enum switch_origin origin);
 
-/* A port is wanted whose device isn't there; params without "name". */
+/*
+ * A port is wanted whose device isn't there; params without "name"; origin and
+ * uid as for switch_attach().
+ */
 void switch_missing_add(struct sw *sw, const char *name, json_t *params,
-			bool configured);
+			enum switch_origin origin, uid_t uid);
 
-/* A port whose device is away is wanted no more. Returns whether there was. */
+/*
+ * A port whose device is away is wanted no more. Its name may be the key that
+ * sw->missing has, and is gone then. Returns whether there was one.
+ */
 bool switch_missing_forget(struct sw *sw, const char *name);
 
 /* Would switch_attach() have to commit first, because a port that is leaving

@@ -103,15 +103,15 @@ static void port_missing(struct sw *sw, const struct switch_port *p)
 		    "%s: its device %s is gone: attached again with "
 		    "the next config.apply, or by port.attach",
 		    name, p->grant.ifname);
-	switch_missing_add(sw, name, p->params,
-			   p->origin == SWITCH_ORIGIN_CONFIG);
+	switch_missing_add(sw, name, p->params, p->origin, p->uid);
 }
 
 void switch_missing_add(struct sw *sw, const char *name, json_t *params,
-			bool configured)
+			enum switch_origin origin, uid_t uid)
 {
-	json_t *m = json_pack("{s:O,s:b}", "params", params, "configured",
-			      configured);
+	json_t *m = json_pack("{s:O,s:b,s:I}", "params", params, "configured",
+			      origin == SWITCH_ORIGIN_CONFIG, "uid",
+			      (json_int_t)uid);
 
 	if (m && json_object_set(sw->missing, name, m) == 0)
 		switch_remember(sw, "missing", name, json_incref(m));
@@ -120,9 +120,11 @@ void switch_missing_add(struct sw *sw, const char *name, json_t *params,
 
 bool switch_missing_forget(struct sw *sw, const char *name)
 {
-	if (json_object_del(sw->missing, name) < 0)
+	if (!json_object_get(sw->missing, name))
 		return false;
+	/* In this order: the name may be the element's own key. */
 	switch_remember(sw, "missing", name, NULL);
+	json_object_del(sw->missing, name);
 	return true;
 }
 
@@ -412,6 +414,8 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 	p->profiles = profiles_keep(sw, p->config.profile);
 	p->origin = origin;
 	p->uid = uid;
+	/* The caller's may be a key of sw->missing, which goes below. */
+	name = p->config.request.name;
 	port_seat(sw, p, index);
 	switch_missing_forget(sw, name);
 	switch_static_install(sw, p);

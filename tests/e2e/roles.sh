@@ -215,6 +215,15 @@ refused "and what is known of it" "that he attached" 4003 port detach away
 claim "it is there yet" is_missing
 claim "for an operator without profiles it's a port" as 4002 port detach away
 
+ip -n "$(ns_name sw)" link add v0 type veth peer name v1
+claim "he attaches a device" as 4003 port attach away profile=open \
+	type=netdev ifname=v0
+ip -n "$(ns_name sw)" link del v0
+claim "which goes" wait_until 5 is_missing
+ip -n "$(ns_name sw)" link add v0 type veth peer name v1
+claim "and comes back" ctl_is '.attached == 1' config apply
+claim "as his port" as 4003 port detach away
+
 # ---- admins ------------------------------------------------------------------
 
 claim "a group makes an admin" as 4005:7,4100,9 switch set age=200
