@@ -10,6 +10,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/daemon_orders.c \
 	switchd/daemon_start.c \
 	switchd/decide.h \
+	switchd/fastpath.h \
 	switchd/grants.c switchd/grants.h \
 	switchd/helper.c switchd/helper.h \
 	switchd/isolate.c switchd/isolate.h \
