@@ -59,6 +59,12 @@
 #define FASTPATH_PORTS_MAX    65535u
 #define FASTPATH_NO_PORT      0xffffffffu
 
+/* source's value; by the monitor */
+struct fastpath_source {
+	uint32_t index; /* of the port */
+	uint32_t xdp;	/* the XDP program is wanted on the device */
+};
+
 struct fastpath_global {
 	FASTPATH_ATOMIC(uint32_t) seq; /* odd: being written */
 	uint32_t on;		       /* 0: punt everything */
@@ -95,15 +101,7 @@ struct fastpath_vlans {
 	uint64_t word[FASTPATH_VLAN_WORDS];
 };
 
-/* The frames that the kernel has dropped itself, for these reasons. */
-enum fastpath_drop {
-	FASTPATH_DROP_HAIRPIN,
-	FASTPATH_DROP_DISABLED,
-	FASTPATH_DROP_VLAN_EGRESS,
-	FASTPATH_DROP_ISOLATED,
-	FASTPATH_DROP_PUNT_BUDGET,
-	FASTPATH_DROPS
-};
+#define FASTPATH_DROPS 5 /* DECIDE_VERDICTS */
 
 /* What one CPU has counted for one port: [cpu * ports + index]. */
 struct fastpath_counters {
@@ -111,15 +109,18 @@ struct fastpath_counters {
 	FASTPATH_ATOMIC(uint64_t) rx_bytes;
 	FASTPATH_ATOMIC(uint64_t) rx_segments;
 	FASTPATH_ATOMIC(uint64_t) rx_forwarded;
-	FASTPATH_ATOMIC(uint64_t) rx_drop[FASTPATH_DROPS];
-	FASTPATH_ATOMIC(uint64_t) forced; /* see "Order" above */
-	FASTPATH_ATOMIC(uint64_t) xdp;	  /* of rx_forwarded: by XDP */
-	FASTPATH_ATOMIC(uint64_t) super;  /* of rx_frames: super-frames */
+	FASTPATH_ATOMIC(uint64_t)
+	rx_drop[FASTPATH_DROPS];	     /* enum
+					      * decide_verdict */
+	FASTPATH_ATOMIC(uint64_t) rx_budget; /* out of credits */
+	FASTPATH_ATOMIC(uint64_t) forced;    /* see "Order" above */
+	FASTPATH_ATOMIC(uint64_t) xdp;	     /* of rx_forwarded: by XDP */
+	FASTPATH_ATOMIC(uint64_t) super;     /* of rx_frames: super-frames */
 	_Alignas(64) FASTPATH_ATOMIC(uint64_t) tx_copies;
 	FASTPATH_ATOMIC(uint64_t) tx_frames;
 	FASTPATH_ATOMIC(uint64_t) tx_bytes;
 	FASTPATH_ATOMIC(uint64_t) tx_segments;
-	FASTPATH_ATOMIC(uint64_t) tx_drop_mtu;
+	FASTPATH_ATOMIC(uint64_t) tx_drop_mtu, tx_drop_memory;
 };
 
 #endif
