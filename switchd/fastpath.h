@@ -105,6 +105,12 @@ enum fastpath_drop {
 	FASTPATH_DROPS
 };
 
+/* What `source` says of a device. */
+struct fastpath_source {
+	uint32_t index; /* of its port */
+	uint32_t xdp;	/* 1: the XDP program is attached to it */
+};
+
 /* What one CPU has counted for one port: [cpu * ports + index]. */
 struct fastpath_counters {
 	FASTPATH_ATOMIC(uint64_t) rx_frames;
