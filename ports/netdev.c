@@ -292,6 +292,8 @@ static struct port *netdev_open(const struct port_request *rq,
 		return NULL;
 	}
 	port_init(&np->port, &port_ops_netdev, rq, grant);
+	if (grant->fast)
+		np->port.fd = -1; /* what comes, comes up the CPU port */
 	np->tx = grant->fd[NETDEV_TX];
 	np->tx_gso = grant->fd[NETDEV_TX_GSO];
 	for (unsigned int i = 0; i < RX_BURST; i++) {

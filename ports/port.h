@@ -72,6 +72,9 @@ struct netdev_params {
 	char ifname[IFNAMSIZ];
 	bool promisc; /* put a NIC into promiscuous mode (uplinks) */
 	bool force;   /* take a device that the host itself uses */
+	/* The switch has the kernel fast path: what comes is the business of
+	 * the program at TC ingress, if there is one (netdev_guard_program). */
+	bool fast;
 };
 
 struct pcap_params {
@@ -129,6 +132,8 @@ struct port_grant {
 			  * 0 = nobody */
 	bool resumed;	 /* an earlier process has used these descriptors: go
 			  * on where it stopped */
+	bool fast;	 /* nothing is to be received by the descriptors: the
+			  * kernel fast path's program takes it (netdev) */
 };
 
 struct port {

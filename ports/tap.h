@@ -36,4 +36,8 @@ int tap_adjust(const struct port_request *rq, struct port_grant *grant,
 	       struct error *err);
 void tap_release(const struct port_request *rq, struct port_grant *grant);
 
+/* Take super-frames and partial checksums from a TAP: all that this kernel
+ * knows. Returns what may be written to it (enum port_offload). */
+uint32_t tap_set_offloads(int fd);
+
 #endif

@@ -116,7 +116,7 @@ static int open_tun(const struct port_request *rq, struct error *err)
 
 /* ---- settings by the descriptor ----------------------------------------- */
 
-static uint32_t set_offloads(int fd)
+uint32_t tap_set_offloads(int fd)
 {
 	unsigned int want =
 		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
@@ -162,7 +162,7 @@ static int set_descriptor(const struct port_request *rq,
 	if (ioctl(fd, TUNSETSNDBUF, &sndbuf) < 0)
 		return cannot(err, errno, NULL, "set the send buffer of", rq);
 	grant->vnet_len = ETHER_VNET_LEN;
-	grant->tx_offloads = set_offloads(fd);
+	grant->tx_offloads = tap_set_offloads(fd);
 	return set_ownership(rq, fd, err);
 }
 

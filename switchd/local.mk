@@ -11,6 +11,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/daemon_start.c \
 	switchd/decide.h \
 	switchd/fastpath.h \
+	switchd/fastpath_load.h \
 	switchd/grants.c switchd/grants.h \
 	switchd/helper.c switchd/helper.h \
 	switchd/isolate.c switchd/isolate.h \
@@ -44,6 +45,30 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/switch_port.c \
 	switchd/switch_state.c \
 	switchd/worker.c switchd/worker.h
+
+# The programs for the kernel, as a header that has them as bytes. The second
+# step leaves the debugging information out that nobody reads in there.
+if HAVE_BPF
+switchd_libswitchd_a_SOURCES += switchd/fastpath_load.c
+switchd/fastpath_load.$(OBJEXT): switchd/fastpath.skel.h
+switchd/fastpath.bpf.o: switchd/fastpath.bpf.c Makefile
+	$(AM_V_GEN)$(MKDIR_P) switchd && $(BPF_CLANG) -target bpf -mcpu=v3 \
+		-O2 -g -std=gnu11 -ffreestanding $(BPF_WARN_CFLAGS) -I$(top_srcdir) \
+		$(BPF_CPPFLAGS) -MMD -MP -MF switchd/fastpath.bpf.d \
+		-c $(srcdir)/switchd/fastpath.bpf.c -o $@
+switchd/fastpath.skel.h: switchd/fastpath.bpf.o
+	$(AM_V_GEN)$(BPFTOOL) gen object switchd/fastpath.linked.o $< && \
+		$(BPFTOOL) gen skeleton switchd/fastpath.linked.o \
+			name fastpath_bpf >$@.tmp && mv $@.tmp $@
+-include switchd/fastpath.bpf.d
+CLEANFILES += switchd/fastpath.bpf.o switchd/fastpath.bpf.d \
+	switchd/fastpath.linked.o switchd/fastpath.skel.h \
+	switchd/fastpath.skel.h.tmp
+else
+switchd_libswitchd_a_SOURCES += switchd/fastpath_none.c
+endif
+EXTRA_DIST += switchd/fastpath.bpf.c switchd/fastpath_bpf.h \
+	switchd/fastpath_csum.h
 
 sbin_PROGRAMS += switchd/switchd
 switchd_switchd_SOURCES = switchd/main.c
