@@ -143,8 +143,8 @@ static int lock_to_device(int fd, int ifindex)
 	return set_int(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
 }
 
-/* All options before the socket listens (listen_if_slow): no frame comes without
- * them. */
+/* All options before the socket listens (listen_if_slow): no frame comes
+ * without them. */
 static int setup_rx(int fd, int ifindex, bool promisc)
 {
 	struct packet_mreq mreq = {

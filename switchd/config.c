@@ -65,6 +65,9 @@ static const struct rpc_param daemon_params[] = {
 	PARAM_INT("workers", 1, SWITCH_WORKERS_MAX, "datapath threads"),
 	PARAM_INT("ports-max", 2, 65535, "bound on the number of ports"),
 	PARAM_INT("fdb-entries", 64, FDB_ENTRIES_MAX, "size of the FDB"),
+	{ .name = "fast-path",
+	  .type = RPC_BOOL,
+	  .summary = "forward in the kernel what can be" },
 	{ .name = "roles", .type = RPC_OBJECT }, /* see roles.h */
 	{ .name = "users", .type = RPC_OBJECT },
 	{ 0 },
@@ -178,6 +181,7 @@ void config_daemon(const json_t *config, struct config_daemon *out)
 	out->workers = (uint32_t)rpc_get_int(d, "workers", 0);
 	out->ports_max = (uint32_t)rpc_get_int(d, "ports-max", 0);
 	out->fdb_entries = (uint32_t)rpc_get_int(d, "fdb-entries", 0);
+	out->fast_path = rpc_get_bool(d, "fast-path", true);
 }
 
 /* ---- Checking ---- */

@@ -24,7 +24,8 @@
 /* What survives an execve(2): first what is lent, then what isn't. */
 enum { SOURCE = FASTPATH_FDS, TARGET, DEVICES, KEPT_FDS };
 
-_Static_assert((int)KEPT_FDS <= FASTPATH_SAVED_FDS, "there is a place for each");
+_Static_assert((int)KEPT_FDS <= FASTPATH_SAVED_FDS,
+	       "there is a place for each");
 
 struct fastpath_kernel {
 	struct fastpath_sizes sizes;
@@ -285,9 +286,8 @@ bool fastpath_kernel_has_xdp(const struct fastpath_kernel *k)
 	return k->xdp >= 0;
 }
 
-void fastpath_kernel_lend(const struct fastpath_kernel *k,
-			  int fd[FASTPATH_FDS], struct fastpath_sizes *sizes,
-			  uint32_t *cpus)
+void fastpath_kernel_lend(const struct fastpath_kernel *k, int fd[FASTPATH_FDS],
+			  struct fastpath_sizes *sizes, uint32_t *cpus)
 {
 	for (int i = 0; i < FASTPATH_FDS; i++)
 		fd[i] = k->fd[i];

@@ -10,10 +10,9 @@
  * grants.h); who calls has made sure that they are.
  *
  *	TC    the filter that netdev_guard puts in, with fastpath_kernel_tc()
- *	XDP   a bpf_link of ours, in driver mode; it ends with this process. Only
- *	      on TAPs, which lose nothing of a frame by it that the program
- *	      can't make good (see fastpath.bpf.c), and only where the kernel
- *	      takes the program at all.
+ *	XDP   a bpf_link of ours, in driver mode; it ends with this process.
+ *Only on TAPs, which lose nothing of a frame by it that the program can't make
+ *good (see fastpath.bpf.c), and only where the kernel takes the program at all.
  *
  * Over an execve(2) maps and CPU port stay, while the programs are loaded anew:
  * those of the new version, on the old one's maps. A version whose maps are of
@@ -68,9 +67,8 @@ int fastpath_kernel_tc(const struct fastpath_kernel *k);
 bool fastpath_kernel_has_xdp(const struct fastpath_kernel *k);
 
 /* The descriptors (borrowed), and what the maps were made for. */
-void fastpath_kernel_lend(const struct fastpath_kernel *k,
-			  int fd[FASTPATH_FDS], struct fastpath_sizes *sizes,
-			  uint32_t *cpus);
+void fastpath_kernel_lend(const struct fastpath_kernel *k, int fd[FASTPATH_FDS],
+			  struct fastpath_sizes *sizes, uint32_t *cpus);
 
 /*
  * A device is port `index` from now on. Where it was another one, that is no

@@ -32,9 +32,8 @@ bool fastpath_kernel_has_xdp(const struct fastpath_kernel *k)
 	return false;
 }
 
-void fastpath_kernel_lend(const struct fastpath_kernel *k,
-			  int fd[FASTPATH_FDS], struct fastpath_sizes *sizes,
-			  uint32_t *cpus)
+void fastpath_kernel_lend(const struct fastpath_kernel *k, int fd[FASTPATH_FDS],
+			  struct fastpath_sizes *sizes, uint32_t *cpus)
 {
 	(void)k;
 	memset(sizes, 0, sizeof(*sizes));

@@ -232,7 +232,8 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
-					       FLAG(netdev.force) };
+					       FLAG(netdev.force),
+					       FLAG(netdev.fast) };
 	static const size_t pcap_flags[] = { FLAG(pcap.classic),
 					     FLAG(pcap.segment) };
 	const struct port_request *rq = &m->request;
