@@ -17,6 +17,9 @@ const struct rpc_param config_switch_params[] = {
 	PARAM_STRING("forward-reserved", 127,
 		     "link-local groups to forward: none, all, or a list of "
 		     "stp, lacp, eapol, lldp, or last digits 0 to f"),
+	PARAM_BOOL("fast-path", "the kernel forwards what it can"),
+	PARAM_INT("fast-path-dead-after", 0, 86400,
+		  "seconds that it goes on without the switch, 0 = for ever"),
 	{ 0 },
 };
 
@@ -140,6 +143,9 @@ int config_settings(const json_t *params, struct switch_settings *s,
 	s->age_s = (uint32_t)rpc_get_int(params, "age", s->age_s);
 	if (tags)
 		s->tpid = strcmp(tags, "802.1ad") ? 0x8100 : 0x88a8;
+	s->fast_path = rpc_get_bool(params, "fast-path", s->fast_path);
+	s->dead_after_s = (uint32_t)rpc_get_int(params, "fast-path-dead-after",
+						s->dead_after_s);
 	return list ? parse_reserved(list, &s->forward_reserved, err) : 0;
 }
 
@@ -156,9 +162,11 @@ json_t *config_settings_show(const struct switch_settings *s)
 		*p++ = digits[i];
 		*p = '\0';
 	}
-	return json_pack("{s:i,s:s,s:s}", "age", (int)s->age_s, "vlan-protocol",
-			 s->tpid == 0x8100 ? "802.1Q" : "802.1ad",
-			 "forward-reserved", *list ? list : "none");
+	return json_pack(
+		"{s:i,s:s,s:s,s:b,s:i}", "age", (int)s->age_s, "vlan-protocol",
+		s->tpid == 0x8100 ? "802.1Q" : "802.1ad", "forward-reserved",
+		*list ? list : "none", "fast-path", s->fast_path,
+		"fast-path-dead-after", (int)s->dead_after_s);
 }
 
 void config_daemon(const json_t *config, struct config_daemon *out)

@@ -101,6 +101,16 @@ enum decide_verdict {
 	DECIDE_VERDICTS
 };
 
+/* Initialiser of an array [DECIDE_VERDICTS]: as what it counts (ports/drop.h).
+ */
+#define DECIDE_DROPS                                   \
+	{                                              \
+		[DECIDE_HAIRPIN] = DROP_HAIRPIN,       \
+		[DECIDE_OUT_DISABLED] = DROP_DISABLED, \
+		[DECIDE_OUT_VLAN] = DROP_VLAN_EGRESS,  \
+		[DECIDE_APART] = DROP_ISOLATED,        \
+	}
+
 /* A frame of VLAN `vid` that came by `in`, for an address behind `out`; `same`:
  * the two are one port. */
 static inline enum decide_verdict decide_unicast(const struct decide_port *in,

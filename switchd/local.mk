@@ -12,6 +12,8 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/decide.h \
 	switchd/fastpath.h \
 	switchd/fastpath_load.h \
+	switchd/fastpath_map.c switchd/fastpath_map.h \
+	switchd/fastpath_mix.c switchd/fastpath_mix.h \
 	switchd/grants.c switchd/grants.h \
 	switchd/helper.c switchd/helper.h \
 	switchd/isolate.c switchd/isolate.h \
@@ -36,11 +38,13 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/portconf.c switchd/portconf.h \
 	switchd/portconf_params.h \
 	switchd/proto.c switchd/proto.h \
+	switchd/punt.h \
 	switchd/roles.c switchd/roles.h \
 	switchd/snapshot.c switchd/snapshot.h \
 	switchd/sockets.c switchd/sockets.h \
 	switchd/static.c \
 	switchd/switch.c switchd/switch.h \
+	switchd/switch_fast.c switchd/switch_fast.h \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
 	switchd/switch_port.c \
 	switchd/switch_state.c \

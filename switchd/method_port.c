@@ -1,6 +1,9 @@
 /* port.*: see methods.h. */
 #include "switchd/methods.h"
 
+#include "switchd/fastpath_map.h"
+#include "switchd/switch_fast.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -125,6 +128,25 @@ static json_t *port_line(struct sw *sw, const struct switch_port *p)
 	return o;
 }
 
+/* Whether the kernel forwards for a port, and what it did so far. */
+static json_t *fast_json(struct sw *sw, const struct switch_port *p)
+{
+	const char *why = switch_fast_why(sw, p);
+	json_t *o = json_pack("{s:s,s:s*}", "state", switch_fast_state(sw, p),
+			      "reason", why);
+	struct fastpath_facts f;
+
+	if (!sw->fastpath || !p->grant.fast)
+		return o;
+	fastpath_facts(sw->fastpath, p->port->index, &f);
+	json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I}", "forwarded",
+					    (json_int_t)f.forwarded, "xdp",
+					    (json_int_t)f.xdp, "punted",
+					    (json_int_t)f.punted, "forced",
+					    (json_int_t)f.forced));
+	return o;
+}
+
 static json_t *port_full(struct sw *sw, const struct switch_port *p)
 {
 	static const char *const origins[] = { "control", "config",
@@ -155,6 +177,8 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
 	json_object_set_new(o, "tx", method_tx(&n, false));
+	if (!strcmp(p->config.request.type, "netdev"))
+		json_object_set_new(o, "fast-path", fast_json(sw, p));
 	return o;
 }
 

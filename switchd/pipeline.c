@@ -406,12 +406,7 @@ static enum drop_reason flood(struct pipeline *pl, unsigned int i)
 static enum drop_reason unicast(struct pipeline *pl, unsigned int i,
 				uint32_t out)
 {
-	static const enum drop_reason why[DECIDE_VERDICTS] = {
-		[DECIDE_HAIRPIN] = DROP_HAIRPIN,
-		[DECIDE_OUT_DISABLED] = DROP_DISABLED,
-		[DECIDE_OUT_VLAN] = DROP_VLAN_EGRESS,
-		[DECIDE_APART] = DROP_ISOLATED,
-	};
+	static const enum drop_reason why[DECIDE_VERDICTS] = DECIDE_DROPS;
 	enum decide_verdict verdict =
 		decide_unicast(&pl->in->decide, &pl->s->port[out].decide,
 			       out == pl->in_index, pl->frame[i].vid);

@@ -31,6 +31,7 @@ static const struct {
 	{ "address", TYPE_TAP },
 	{ "promisc", TYPE_NETDEV },
 	{ "force", TYPE_NETDEV },
+	{ "fast-path", TYPE_NETDEV },
 	{ "file", TYPE_PCAP },
 	{ "filter", TYPE_PCAP },
 	{ "snaplen", TYPE_PCAP },
@@ -311,6 +312,7 @@ static int parse_merged(const json_t *p, struct port_config *c,
 	c->isolated = rpc_get_bool(p, "isolated", false);
 	c->learn = rpc_get_bool(p, "learn", true);
 	c->flood = rpc_get_bool(p, "flood", true);
+	c->fast_path = rpc_get_bool(p, "fast-path", true);
 	snprintf(c->profile, sizeof(c->profile), "%s",
 		 rpc_get_string(p, "profile", ""));
 	snprintf(c->description, sizeof(c->description), "%s",
@@ -436,7 +438,7 @@ bool portconf_same(const struct port_config *a, const struct port_config *b)
 	       a->access == b->access && a->plain == b->plain &&
 	       a->native == b->native && a->uplink == b->uplink &&
 	       a->isolated == b->isolated && a->learn == b->learn &&
-	       a->flood == b->flood &&
+	       a->flood == b->flood && a->fast_path == b->fast_path &&
 	       !memcmp(a->vlans, b->vlans, sizeof(a->vlans)) &&
 	       !strcmp(a->profile, b->profile) &&
 	       !strcmp(a->description, b->description);

@@ -83,6 +83,8 @@ extern const char *const portconf_formats[];
 			   "receive frames for any address (netdev)"),          \
 		PARAM_BOOL("force",                                             \
 			   "take a device that the host uses (netdev)"),        \
+		PARAM_BOOL("fast-path",                                         \
+			   "the kernel forwards what it can (netdev)"),         \
 		PARAM_STRING("file", PORT_PATH_MAX - 1,                         \
 			     "where it's written (pcap)"),                      \
 		PARAM_STRING("filter", PORT_PATH_MAX - 1,                       \

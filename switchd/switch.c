@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "switchd/config.h"
+#include "switchd/switch_fast.h"
 #include "switchd/switch_fdb.h"
 
 #include <errno.h>
@@ -22,7 +23,9 @@ static int workers_new(struct sw *sw, const struct switch_options *o,
 					 "can't make worker %u: %s", i,
 					 strerror(errno));
 		sw->nworkers++;
-		if (o->threads)
+		if (i == 0 && o->cpu_port)
+			r = worker_set_cpu_port(sw->worker[i], o->cpu_port);
+		if (r == 0 && o->threads)
 			r = worker_start(sw->worker[i]);
 		if (r < 0)
 			return error_set(err, -r, "no-worker", NULL,
@@ -44,7 +47,9 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	if (o->fdb_entries)
 		fdb.entries = o->fdb_entries;
 	sw->broker = o->broker;
-	r = switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
+	sw->fastpath = sw->shared.fastpath = o->fastpath;
+	r = o->fastpath ? switch_fdb_make_fast(sw, &fdb, o->fdb_kept)
+			: switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
 	if (r < 0)
 		return error_set(err, -r, "bad-value", "fdb-entries",
 				 "can't make an FDB of %u entries: %s",
@@ -259,6 +264,7 @@ void switch_commit(struct sw *sw)
 	if (old)
 		epoch_retire(&sw->shared.epoch, &old->retired, snapshot_destroy,
 			     old);
+	switch_fast_commit(sw, s);
 	flushes_retire(sw);
 	switch_ports_committed(sw);
 }
@@ -279,7 +285,7 @@ void switch_halt(struct sw *sw)
 	while ((p = switch_port_next(sw, p)))
 		if (p->port->ops->drain)
 			p->port->ops->drain(p->port);
-	sw->borrowed = sw->fdb != NULL;
+	sw->borrowed = sw->fdb_outlives;
 }
 
 int switch_go_on(struct sw *sw)
@@ -288,7 +294,7 @@ int switch_go_on(struct sw *sw)
 
 	/* Another one may have had it meanwhile. */
 	sw->borrowed = false;
-	if (sw->fdb)
+	if (sw->fdb_outlives)
 		fdb_adopt(sw->shared.fdb);
 	for (unsigned int i = 0; r == 0 && i < sw->nworkers; i++)
 		r = worker_start(sw->worker[i]);
@@ -311,7 +317,6 @@ void switch_let_go(struct sw *sw)
 void switch_settings_set(struct sw *sw, const struct switch_settings *s)
 {
 	bool other_tags = s->tpid != sw->settings.tpid;
-
 	fdb_age_set(sw->shared.fdb, s->age_s);
 	sw->settings = *s;
 	switch_remember(sw, "switch", NULL, config_settings_show(s));

@@ -19,6 +19,7 @@
 #define SWITCHD_SWITCH_H
 
 #include "fdb/fdb.h"
+#include "switchd/fastpath_mix.h"
 #include "switchd/portconf.h"
 #include "switchd/worker.h"
 
@@ -35,6 +36,10 @@ struct switch_options {
 	struct broker *broker;	/* the monitor's; NULL: no monitor, and nothing
 				 * outlives the process */
 	int fdb_fd; /* with a broker: a predecessor's FDB (borrowed), or -1 */
+	/* Of a predecessor, the kernel's FDB is to be believed. */
+	bool fdb_kept;
+	struct fastpath *fastpath; /* borrowed; NULL: none */
+	struct port *cpu_port;	   /* its CPU port; borrowed */
 };
 
 /* What `switch.set` and the configuration's "switch" object change. */
@@ -42,12 +47,14 @@ struct switch_settings {
 	uint32_t age_s;		   /* seconds; 0 = never */
 	uint16_t tpid;		   /* 0x8100, or 0x88a8 for a provider bridge */
 	uint16_t forward_reserved; /* bit N: 01-80-C2-00-00-0N passes */
+	bool fast_path;		   /* the kernel forwards what it can */
+	uint32_t dead_after_s;	   /* it stops so long after us; 0 = never */
 };
 
 /* Where nothing is said. */
-#define SWITCH_SETTINGS_INIT                             \
-	{                                                \
-		.age_s = FDB_AGE_DEFAULT, .tpid = 0x8100 \
+#define SWITCH_SETTINGS_INIT                                                 \
+	{                                                                    \
+		.age_s = FDB_AGE_DEFAULT, .tpid = 0x8100, .fast_path = true, \
 	}
 
 enum switch_origin {
@@ -72,6 +79,7 @@ struct switch_port {
 	bool elsewhere;	  /* its device is in another network namespace */
 	bool up, carrier; /* of a device, as last seen */
 	char why[32];	  /* it leaves */
+	struct fastpath_mix mix;
 	struct epoch_retired retired;
 	struct sw *sw;
 };
@@ -128,9 +136,11 @@ struct sw {
 	struct switch_flush *flushes; /* due with the next snapshot */
 	json_t *statics;	      /* object, see static.c */
 	bool dirty;
-	uint64_t started_ns;	/* CLOCK_MONOTONIC */
-	struct broker *broker;	/* borrowed; NULL: none */
-	struct switch_fdb *fdb; /* memory that outlives us; NULL: none */
+	uint64_t started_ns;	   /* CLOCK_MONOTONIC */
+	struct broker *broker;	   /* borrowed; NULL: none */
+	struct switch_fdb *fdb;	   /* memory that outlives us; NULL: none */
+	struct fastpath *fastpath; /* borrowed; NULL: none */
+	bool fdb_outlives;	   /* the FDB's memory outlives this process */
 	/* Addresses and devices are a predecessor's, which goes on with them if
 	 * this process ends before it forwards: hands off. */
 	bool borrowed;

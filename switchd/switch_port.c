@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "switchd/broker.h"
+#include "switchd/fastpath_map.h"
+#include "switchd/switch_fast.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -65,6 +67,15 @@ static json_t *event_detached(struct sw *sw, const struct switch_port *p)
 			 (json_int_t)counter_get(&c.tx_frames));
 }
 
+/* An index is nobody's any more. */
+static void port_counters_retire(struct sw *sw, uint32_t index)
+{
+	if (sw->fastpath && !sw->borrowed)
+		fastpath_retire(sw->fastpath, index,
+				&ledger_slot(sw->shared.ledger, 0)[index]);
+	ledger_retire(sw->shared.ledger, index);
+}
+
 /* The grace period is over: nobody can see the port any more. */
 static void port_gone(void *arg)
 {
@@ -83,7 +94,7 @@ static void port_gone(void *arg)
 		broker_release(sw->broker, &p->config.request, &p->grant);
 		fdb_flush(sw->shared.fdb, (int)index, FDB_ANY, true);
 	}
-	ledger_retire(sw->shared.ledger, index);
+	port_counters_retire(sw, index);
 	sw->port[index] = NULL;
 	while (sw->index_end && !sw->port[sw->index_end - 1])
 		sw->index_end--;
@@ -325,12 +336,17 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 {
 	const struct port_ops *ops = port_ops_find(p->config.request.type);
 	struct port_request *rq = &p->config.request;
-	int r = handle ? broker_adopt(sw->broker, rq, handle, &p->grant, err)
-		       : broker_acquire(sw->broker, rq, &p->grant, err);
+	int r;
 
+	if (!strcmp(rq->type, "netdev"))
+		rq->netdev.fast = sw->fastpath != NULL;
+	r = handle ? broker_adopt(sw->broker, rq, handle, &p->grant, err)
+		   : broker_acquire(sw->broker, rq, &p->grant, err);
 	if (r < 0)
 		return r;
-	p->port = ops->open(rq, &p->grant, err);
+	r = switch_fast_place(sw, p, index, err);
+	if (r == 0)
+		p->port = ops->open(rq, &p->grant, err);
 	if (!p->port) {
 		broker_release(sw->broker, rq, &p->grant);
 		return err->err ? -err->err : -ENOMEM;
@@ -608,6 +624,8 @@ void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
 	p->carrier = carrier;
 	p->grant.mtu = mtu;
 	atomic_store(&p->port->mtu, mtu);
+	if (p->grant.fast)
+		switch_dirty(sw); /* the kernel goes by it */
 	log_info("port", "%s: %s, carrier %s, mtu %u", p->config.request.name,
 		 up ? "up" : "down", carrier ? "on" : "off", mtu);
 	if (switch_event_wanted(sw, "port.link"))
@@ -622,6 +640,8 @@ void switch_port_counters(struct sw *sw, const struct switch_port *p,
 			  struct port_counters *sum)
 {
 	ledger_sum(sw->shared.ledger, p->port->index, sum);
+	if (sw->fastpath)
+		fastpath_count(sw->fastpath, p->port->index, sum);
 }
 
 void switch_gone_counters(struct sw *sw, struct port_counters *sum)
@@ -640,5 +660,5 @@ void switch_counters_settle(struct sw *sw)
 
 	for (uint32_t i = 0; i < end; i++)
 		if (!sw->port[i])
-			ledger_retire(sw->shared.ledger, i);
+			port_counters_retire(sw, i);
 }

@@ -246,7 +246,7 @@ void switch_take_over(struct sw *sw)
 	struct switch_port *p = NULL;
 
 	sw->borrowed = false;
-	if (sw->fdb)
+	if (sw->fdb_outlives)
 		fdb_adopt(sw->shared.fdb);
 	flush_orphans(sw);
 	while ((p = switch_port_next(sw, p)))

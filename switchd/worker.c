@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "switchd/fastpath_map.h"
+#include "switchd/punt.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,7 +22,8 @@
  */
 #define WORKER_ARENA (512u * 1024)
 
-#define WORKER_STOP UINT64_MAX /* epoll data of the stop descriptor */
+#define WORKER_STOP UINT64_MAX	     /* epoll data of the stop descriptor */
+#define WORKER_CPU  (UINT64_MAX - 1) /* ... of the CPU port */
 
 struct worker {
 	struct worker_shared *shared;
@@ -31,6 +34,7 @@ struct worker {
 	unsigned int index;
 	int epoll_fd, stop_fd;
 	bool running;
+	struct port *cpu; /* NULL: another worker's, or there is none */
 	pthread_t thread;
 	struct frame_arena arena;
 	struct frame frame[FRAME_BATCH_MAX];
@@ -70,6 +74,17 @@ struct worker *worker_new(struct worker_shared *shared, unsigned int index)
 		return NULL;
 	}
 	return w;
+}
+
+int worker_set_cpu_port(struct worker *w, struct port *cpu)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = WORKER_CPU };
+
+	w->cpu = cpu;
+	if (cpu->fd < 0)
+		return 0;
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, cpu->fd, &ev) < 0 ? -errno
+								       : 0;
 }
 
 static uint64_t port_tag(const struct port *p)
@@ -153,6 +168,47 @@ unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 	return n;
 }
 
+/* Frames of one port, in a row. What is for a port that has gone is gone. */
+static void forward_punted(struct worker *w, const struct snapshot *s,
+			   uint32_t index, struct frame *f, unsigned int n,
+			   uint32_t now_s)
+{
+	if (index < s->nports && s->port[index].port)
+		pipeline_run(w->pipeline, s, index, f, n, now_s);
+	if (index < w->shared->ports_max)
+		fastpath_completed(w->shared->fastpath, index, n);
+}
+
+unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s)
+{
+	const struct snapshot *s = atomic_load(&w->shared->snapshot);
+	struct frame *f = w->frame;
+	uint32_t index[FRAME_BATCH_MAX];
+	unsigned int n, i, end;
+
+	w->arena.used = 0;
+	n = w->cpu->ops->rx(w->cpu, f, FRAME_BATCH_MAX, &w->arena);
+	for (i = 0; i < n; i++)
+		index[i] = punt_take(&f[i]);
+	for (i = 0; i < n; i = end) {
+		for (end = i + 1; end < n && index[end] == index[i]; end++)
+			;
+		forward_punted(w, s, index[i], f + i, end - i, now_s);
+	}
+	counter_add(&w->stats.batches, n != 0);
+	counter_add(&w->stats.frames, n);
+	return n;
+}
+
+/* What is ready, whatever it is. */
+static void worker_serve(struct worker *w, uint64_t tag, uint32_t now_s)
+{
+	if (tag == WORKER_CPU)
+		worker_poll_cpu(w, now_s);
+	else
+		worker_poll(w, (uint32_t)tag, (uint32_t)(tag >> 32), now_s);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -172,8 +228,7 @@ static void *worker_main(void *arg)
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.u64 == WORKER_STOP)
 				goto out;
-			worker_poll(w, (uint32_t)ev[i].data.u64,
-				    (uint32_t)(ev[i].data.u64 >> 32), now_s);
+			worker_serve(w, ev[i].data.u64, now_s);
 			epoch_quiescent(epoch, w->reader);
 		}
 		epoch_offline(w->reader);

@@ -27,6 +27,7 @@ struct worker_shared {
 	struct ledger *ledger; /* with a slot 1 + index for each */
 	uint32_t ports_max;
 	int failed_fd; /* eventfd: a port's device failed (port->failed) */
+	struct fastpath *fastpath; /* the kernel's; NULL: none */
 };
 
 struct worker_stats {
@@ -35,6 +36,14 @@ struct worker_stats {
 
 /* A worker without a thread yet. NULL and errno on failure. */
 struct worker *worker_new(struct worker_shared *shared, unsigned int index);
+
+/*
+ * Receive also what the kernel fast path sends up, by this port (borrowed),
+ * for shared->fastpath. One worker does, before it has started. Returns 0 or
+ * -errno.
+ */
+int worker_set_cpu_port(struct worker *w, struct port *cpu)
+	__attribute__((warn_unused_result));
 
 /* Start its thread, also again after a stop. Returns 0 or -errno. */
 int worker_start(struct worker *w) __attribute__((warn_unused_result));
@@ -65,6 +74,9 @@ void worker_remove_port(struct worker *w, const struct port *p);
  */
 unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 			 uint32_t now_s);
+
+/* The same with what has come up by the CPU port. */
+unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s);
 
 const struct worker_stats *worker_stats(const struct worker *w);
 
