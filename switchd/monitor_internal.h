@@ -115,7 +115,8 @@ int monitor_settings_load(struct monitor *m, int *fd, struct error *err)
 /* m->grants, with room for what m->settings say. */
 void monitor_grants_init(struct monitor *m);
 
-/* m->fastpath, if m->settings want it and the kernel has it; a fresh start's. */
+/* m->fastpath, if m->settings want it and the kernel has it; a fresh start's.
+ */
 void monitor_fastpath_make(struct monitor *m);
 
 /* It is there: who sets devices up has to know. */
