@@ -22,12 +22,11 @@ bpf_of() {
 		sort -n | xargs
 }
 
-# names map|prog ID...: what they are called, sorted
+# names map|prog IDS: what they are called, sorted
 names() {
-	local kind=$1 id
-	shift
-	for id in "$@"; do
-		bpftool -j "$kind" show id "$id" | jq -r .name
+	local id
+	for id in $2; do
+		bpftool -j "$1" show id "$id" | jq -r .name
 	done | sort | xargs
 }
 
@@ -56,17 +55,14 @@ switchd_start
 monitor=$SWITCHD_PID
 maps=$(bpf_of "$monitor" map)
 cpu=$(cpu_port)
-# shellcheck disable=SC2086 # numbers
-{
-	claim_equal "the monitor has all maps" \
-		"counters devices fdb global ports source target vlans" \
-		"$(names map $maps)"
-	claim_equal "and the programs" "switchd_tc switchd_xdp" \
-		"$(names prog $(bpf_of "$monitor" prog))"
-	claim_equal "the switch has those that it may write" \
-		"counters fdb global ports vlans" \
-		"$(names map $(bpf_of "$(switch_pid)" map))"
-}
+claim_equal "the monitor has all maps" \
+	"counters devices fdb global ports source target vlans" \
+	"$(names map "$maps")"
+claim_equal "and the programs" "switchd_tc switchd_xdp" \
+	"$(names prog "$(bpf_of "$monitor" prog)")"
+claim_equal "the switch has those that it may write" \
+	"counters fdb global ports vlans" \
+	"$(names map "$(bpf_of "$(switch_pid)" map)")"
 claim "and no program" test -z "$(bpf_of "$(switch_pid)" prog)"
 claim "both have the CPU port" has_tun "$(switch_pid)"
 claim "which is up, and has no address" sw_ip link show up swcpu0
