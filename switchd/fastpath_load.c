@@ -392,7 +392,8 @@ static bool is_device(const struct fastpath_kernel *k, uint32_t index)
 /* In driver mode or not at all: the generic one costs more than TC. */
 static int attach(struct fastpath_kernel *k, int ifindex, uint32_t index)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, o, .flags = XDP_FLAGS_DRV_MODE);
+	const struct bpf_link_create_opts o = { .sz = sizeof(o),
+						.flags = XDP_FLAGS_DRV_MODE };
 	int fd = bpf_link_create(k->xdp, ifindex, BPF_XDP, &o);
 
 	if (fd < 0)
