@@ -543,7 +543,5 @@ void daemon_free(struct daemon *d)
 	json_decref(d->daemon_json);
 	journal_free(d->journal);
 	broker_free(d->broker);
-	if (d->has_fastpath)
-		proto_close_fds(d->fastpath_fd, FASTPATH_FDS);
 	free(d);
 }

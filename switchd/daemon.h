@@ -62,10 +62,6 @@ struct daemon {
 	struct port *cpu_port;	   /* what comes up from there */
 	bool restored;		   /* by what an earlier process has left */
 	struct broker_start start;
-	/* The monitor's part of the kernel fast path. */
-	bool has_fastpath;
-	struct proto_fastpath fastpath;
-	int fastpath_fd[FASTPATH_FDS];
 	struct journal *journal; /* NULL: no monitor, or not live yet */
 	bool live;		 /* this process forwards */
 	bool quiet;	  /* an upgrade is under way: nothing may change */

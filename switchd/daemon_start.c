@@ -186,25 +186,11 @@ static int make_sockets(struct daemon *d, struct error *err)
 	return open_sockets(d, gid, err);
 }
 
-/* Without it everything works, only slower: the monitor has said why there is
- * none. */
-static void ask_fastpath(struct daemon *d)
-{
-	struct error why = { 0 };
-	int r = broker_fastpath(d->broker, &d->fastpath, d->fastpath_fd, &why);
-
-	d->has_fastpath = r == 0;
-	if (r < 0 && r != -ENOTSUP)
-		log_warning("daemon", "no kernel fast path: %s", why.message);
-}
-
 /* Everything that doesn't depend on ports. */
 static int make_parts(struct daemon *d, struct error *err)
 {
 	int r = resolve(d, err);
 
-	if (r == 0)
-		ask_fastpath(d);
 	/* The sockets before the devices: a second daemon must not get as far
 	 * as taking the first one's TAPs. */
 	if (r == 0)
