@@ -67,6 +67,10 @@ void switch_fast_commit(struct sw *sw, const struct snapshot *s)
 		return;
 	fastpath_dead_after(sw->fastpath, sw->settings.dead_after_s);
 	fastpath_commit(sw->fastpath, s, why_of, &c);
+	if (sw->fast_live || !sw->nworkers)
+		return;
+	sw->fast_live = true;
+	worker_start_cpu_port(sw->worker[0]);
 }
 
 int switch_fast_place(struct sw *sw, struct switch_port *p, uint32_t index,

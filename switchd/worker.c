@@ -78,13 +78,22 @@ struct worker *worker_new(struct worker_shared *shared, unsigned int index)
 
 int worker_set_cpu_port(struct worker *w, struct port *cpu)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = WORKER_CPU };
+	struct epoll_event ev = { .events = 0, .data.u64 = WORKER_CPU };
 
 	w->cpu = cpu;
 	if (cpu->fd < 0)
 		return 0;
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, cpu->fd, &ev) < 0 ? -errno
 								       : 0;
+}
+
+void worker_start_cpu_port(struct worker *w)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = WORKER_CPU };
+
+	if (w->cpu && w->cpu->fd >= 0 &&
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, w->cpu->fd, &ev) < 0)
+		log_err("worker", "CPU port: epoll: %s", strerror(errno));
 }
 
 static uint64_t port_tag(const struct port *p)

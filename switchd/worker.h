@@ -38,12 +38,15 @@ struct worker_stats {
 struct worker *worker_new(struct worker_shared *shared, unsigned int index);
 
 /*
- * Receive also what the kernel fast path sends up, by this port (borrowed),
- * for shared->fastpath. One worker does, before it has started. Returns 0 or
+ * It is to have what the kernel fast path sends up, by this port (borrowed),
+ * for shared->fastpath; one worker does. Before it has started. Returns 0 or
  * -errno.
  */
 int worker_set_cpu_port(struct worker *w, struct port *cpu)
 	__attribute__((warn_unused_result));
+
+/* Receive that from now on: until then it is a predecessor's. */
+void worker_start_cpu_port(struct worker *w);
 
 /* Start its thread, also again after a stop. Returns 0 or -errno. */
 int worker_start(struct worker *w) __attribute__((warn_unused_result));
