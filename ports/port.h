@@ -14,10 +14,13 @@
  * descriptors from acquire to release; a struct port borrows them from open
  * to close. So: close first, release afterwards.
  *
+ * A port receives by one queue or several, which is up to its device; each has
+ * a descriptor to wait for. Queues are polled independently of each other.
+ *
  * Threads: acquire, adjust, renew, release, open and close on the main thread
- * (close only once no worker can hold the port: epoch.h); rx on the one worker
- * that owns the receive side; tx on any worker unless the type says that it
- * takes its own lock. Neither rx nor tx blocks, allocates or logs.
+ * (close only once no worker can hold the port: epoch.h); rx of a queue on the
+ * one worker that owns it; tx on any worker, on several at once. Neither rx nor
+ * tx blocks, allocates, logs or takes a lock that others hold for long.
  *
  * Where the first half lives in another process (the keeper's), ports ask it
  * while they run for what only it can do: struct port_keeper.
@@ -138,9 +141,12 @@ struct port {
 	uint32_t generation; /* tells two owners of one index apart */
 	uint32_t tx_offloads; /* enum port_offload */
 	_Atomic uint32_t mtu; /* bytes behind the Ethernet header (and tag) */
-	int fd;		      /* readable when frames wait; -1: never polled */
-	_Atomic int failed;   /* errno; set by rx: the device is gone */
-	/* What the kernel dropped before we could read it; written by rx. */
+	uint32_t queues;      /* 1 to PORT_FDS_MAX */
+	/* By queue: readable when frames wait; -1: never polled. */
+	int queue_fd[PORT_FDS_MAX];
+	_Atomic int failed; /* errno; set by rx: the device is gone */
+	/* What the kernel dropped before we could read it; written by rx, of
+	 * queue 0. */
 	_Atomic uint64_t rx_missed;
 };
 
@@ -191,7 +197,8 @@ struct port_ops {
 	void (*drain)(struct port *p);
 
 	/*
-	 * Up to `max` (<= FRAME_BATCH_MAX) frames into f[], data in the arena;
+	 * Up to `max` (<= FRAME_BATCH_MAX) frames of a queue (below p->queues)
+	 * into f[], data in the arena;
 	 * f[i] is as frame_init leaves it, with vnet, segments and, where the
 	 * kernel took a tag out of the bytes, the tag put back. Returns how
 	 * many; fewer than max when the source or the arena is exhausted, or
@@ -199,8 +206,8 @@ struct port_ops {
 	 * a call takes a bounded time whatever the other end sends.
 	 * NULL for a port that never receives.
 	 */
-	unsigned int (*rx)(struct port *p, struct frame *f, unsigned int max,
-			   struct frame_arena *arena);
+	unsigned int (*rx)(struct port *p, unsigned int queue, struct frame *f,
+			   unsigned int max, struct frame_arena *arena);
 	/*
 	 * Send the first frames of f[0..n). Returns how many went; where that
 	 * is less than n, *why says why f[returned] didn't, and the caller

@@ -26,9 +26,10 @@ static ssize_t tap_write(int fd, const void *from, size_t n)
  * The header and the frame come in one read(): the header lands in the
  * headroom, right before the frame. (readv() with two elements costs more.)
  */
-static unsigned int tap_rx(struct port *p, struct frame *f, unsigned int max,
-			   struct frame_arena *arena)
+static unsigned int tap_rx(struct port *p, unsigned int queue, struct frame *f,
+			   unsigned int max, struct frame_arena *arena)
 {
+	int fd = p->queue_fd[queue];
 	unsigned int n = 0;
 
 	while (n < max) {
@@ -37,7 +38,7 @@ static unsigned int tap_rx(struct port *p, struct frame *f, unsigned int max,
 
 		if (!data)
 			break;
-		got = tap_read(p->fd, data - ETHER_VNET_LEN,
+		got = tap_read(fd, data - ETHER_VNET_LEN,
 			       ETHER_VNET_LEN + FRAME_LEN_MAX);
 		if (got < (ssize_t)ETHER_VNET_LEN) {
 			/* EBADFD: the device was deleted. */
@@ -80,7 +81,7 @@ static unsigned int tap_tx(struct port *p, struct frame *const *f,
 
 		memcpy(start, &f[i]->vnet, ETHER_VNET_LEN);
 		if (!f[i]->nsegs) {
-			sent = tap_write(p->fd, start,
+			sent = tap_write(p->queue_fd[0], start,
 					 ETHER_VNET_LEN + f[i]->len);
 		} else {
 			struct iovec iov[1 + FRAME_SEGS_MAX];
@@ -88,7 +89,7 @@ static unsigned int tap_tx(struct port *p, struct frame *const *f,
 
 			iov[0].iov_base = start;
 			iov[0].iov_len += ETHER_VNET_LEN;
-			sent = writev(p->fd, iov, (int)parts);
+			sent = writev(p->queue_fd[0], iov, (int)parts);
 		}
 		if (sent < 0) {
 			*why = tap_drop_reason(errno);

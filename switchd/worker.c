@@ -81,10 +81,11 @@ int worker_add_port(struct worker *w, const struct port *p)
 {
 	struct epoll_event ev = { .events = 0, .data.u64 = port_tag(p) };
 
-	if (p->fd < 0)
+	if (p->queue_fd[0] < 0)
 		return 0;
-	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, p->fd, &ev) < 0 ? -errno
-								     : 0;
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, p->queue_fd[0], &ev) < 0
+		       ? -errno
+		       : 0;
 }
 
 void worker_start_port(struct worker *w, const struct port *p)
@@ -92,7 +93,8 @@ void worker_start_port(struct worker *w, const struct port *p)
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = port_tag(p) };
 
 	/* It is in the set: that needs no memory. */
-	if (p->fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, p->fd, &ev) < 0)
+	if (p->queue_fd[0] >= 0 &&
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, p->queue_fd[0], &ev) < 0)
 		log_err("worker", "port %s: epoll: %s", p->name,
 			strerror(errno));
 }
@@ -100,8 +102,8 @@ void worker_start_port(struct worker *w, const struct port *p)
 void worker_remove_port(struct worker *w, const struct port *p)
 {
 	/* It's gone already where the worker saw the device fail. */
-	if (p->fd >= 0 &&
-	    epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL) < 0 &&
+	if (p->queue_fd[0] >= 0 &&
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, p->queue_fd[0], NULL) < 0 &&
 	    errno != ENOENT)
 		log_warning("worker", "port %s: epoll: %s", p->name,
 			    strerror(errno));
@@ -140,7 +142,7 @@ unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 	if (!p || p->generation != generation || !p->ops->rx)
 		return 0;
 	w->arena.used = 0;
-	n = p->ops->rx(p, w->frame, FRAME_BATCH_MAX, &w->arena);
+	n = p->ops->rx(p, 0, w->frame, FRAME_BATCH_MAX, &w->arena);
 	note_missed(w, p);
 	if (__builtin_expect(
 		    atomic_load_explicit(&p->failed, memory_order_relaxed), 0))
