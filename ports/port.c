@@ -41,6 +41,7 @@ void port_init(struct port *p, const struct port_ops *ops,
 	p->queue_fd[0] = grant->nfds ? grant->fd[0] : -1;
 	atomic_init(&p->failed, 0);
 	atomic_init(&p->rx_missed, 0);
+	atomic_init(&p->rx_noted, 0);
 }
 
 bool port_ifname_fit(const char *ifname)

@@ -148,6 +148,7 @@ struct port {
 	/* What the kernel dropped before we could read it; written by rx, of
 	 * queue 0. */
 	_Atomic uint64_t rx_missed;
+	_Atomic uint64_t rx_noted; /* the worker's: so many are counted */
 };
 
 struct port_ops {

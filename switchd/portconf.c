@@ -311,6 +311,8 @@ static int parse_merged(const json_t *p, struct port_config *c,
 	c->isolated = rpc_get_bool(p, "isolated", false);
 	c->learn = rpc_get_bool(p, "learn", true);
 	c->flood = rpc_get_bool(p, "flood", true);
+	c->pinned = json_object_get(p, "worker") != NULL;
+	c->worker = (uint32_t)rpc_get_int(p, "worker", 0);
 	snprintf(c->profile, sizeof(c->profile), "%s",
 		 rpc_get_string(p, "profile", ""));
 	snprintf(c->description, sizeof(c->description), "%s",
@@ -436,6 +438,7 @@ bool portconf_same(const struct port_config *a, const struct port_config *b)
 	       a->access == b->access && a->plain == b->plain &&
 	       a->native == b->native && a->uplink == b->uplink &&
 	       a->isolated == b->isolated && a->learn == b->learn &&
+	       a->pinned == b->pinned && a->worker == b->worker &&
 	       a->flood == b->flood &&
 	       !memcmp(a->vlans, b->vlans, sizeof(a->vlans)) &&
 	       !strcmp(a->profile, b->profile) &&

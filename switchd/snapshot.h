@@ -24,6 +24,8 @@
 struct snapshot_port {
 	struct port *port; /* NULL: no port has this index */
 	struct decide_port decide;
+	/* Index of the worker that receives, by queue. */
+	uint8_t worker[PORT_FDS_MAX];
 	uint64_t mirror_in;  /* mirrors that want what it receives */
 	uint64_t mirror_out; /* ... what it sends */
 	uint64_t vlans[SNAPSHOT_VLANS / 64]; /* decide.vlans points here */

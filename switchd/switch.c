@@ -72,6 +72,12 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	return 0;
 }
 
+/* How long workers may look around before they sleep. */
+void switch_polling(struct sw *sw)
+{
+	atomic_store(&sw->shared.poll_ns, sw->settings.poll_us * 1000ull);
+}
+
 struct sw *switch_new(const struct switch_options *options, struct error *err)
 {
 	struct sw *sw = calloc(1, sizeof(*sw));
@@ -85,7 +91,8 @@ struct sw *switch_new(const struct switch_options *options, struct error *err)
 		options->ports_max ? options->ports_max : SWITCH_PORTS_DEFAULT;
 	sw->shared.failed_fd = -1;
 	sw->settings = (struct switch_settings)SWITCH_SETTINGS_INIT;
-	sw->started_ns = clock_ns();
+	switch_polling(sw);
+	sw->started_ns = sw->balanced_ns = clock_ns();
 	sw->dirty = true;
 	if (tables_new(sw, options, err) < 0)
 		goto fail;
@@ -173,6 +180,9 @@ static struct snapshot *snapshot_build(struct sw *sw)
 		s->port[i].port = p->port;
 		s->port[i].decide.flags = decide_flags(&p->config);
 		s->port[i].decide.native = p->config.native;
+		for (unsigned int q = 0; q < p->port->queues; q++)
+			s->port[i].worker[q] =
+				(uint8_t)worker_index(p->worker[q]);
 		memcpy(s->port[i].vlans, p->config.vlans,
 		       sizeof(s->port[i].vlans));
 		/* It has no receive side: a recorder of mirror copies only. */
@@ -260,6 +270,7 @@ void switch_commit(struct sw *sw)
 		epoch_retire(&sw->shared.epoch, &old->retired, snapshot_destroy,
 			     old);
 	flushes_retire(sw);
+	switch_moves_retire(sw);
 	switch_ports_committed(sw);
 }
 
@@ -314,6 +325,7 @@ void switch_settings_set(struct sw *sw, const struct switch_settings *s)
 
 	fdb_age_set(sw->shared.fdb, s->age_s);
 	sw->settings = *s;
+	switch_polling(sw);
 	switch_remember(sw, "switch", NULL, config_settings_show(s));
 	if (other_tags) /* the VLANs of all that was learned may be others */
 		switch_flush(sw, FDB_ANY);

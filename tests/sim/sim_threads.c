@@ -148,19 +148,13 @@ static void *poll_ports(void *arg)
 	return NULL;
 }
 
-static unsigned int worker_index(struct sim *s, const struct worker *w)
-{
-	return s->sw->worker[0] == w ? 0 : 1;
-}
-
 static void announce(struct rig *rig, const struct switch_port *p, bool on)
 {
 	uint64_t word = (uint64_t)p->port->generation << 32 | p->port->index;
 
 	assert_true(p->port->index < 4 * PORTS);
-	atomic_store(
-		&rig->poll[worker_index(rig->s, p->worker)][p->port->index],
-		on ? word + 1 : 0);
+	atomic_store(&rig->poll[worker_index(p->worker[0])][p->port->index],
+		     on ? word + 1 : 0);
 }
 
 /* ---- Ledgers ---- */
