@@ -280,7 +280,7 @@ static unsigned int look_all(struct worker *w, bool sleep)
 	else
 		epoch_quiescent(&w->shared->epoch, w->reader);
 	now_s = seconds_now();
-	w->hot_rounds = w->hot_frames = 0;
+	w->hot_rounds = 0;
 	w->crowded -= w->crowded > 0;
 	for (int i = 0; i < n; i++) {
 		unsigned int got;
@@ -294,6 +294,8 @@ static unsigned int look_all(struct worker *w, bool sleep)
 			hot_add(w, ev[i].data.u64);
 		frames += got;
 	}
+	/* Where there is plenty, epoll costs little: ask it again. */
+	w->hot_frames = frames;
 	return frames;
 }
 
