@@ -181,8 +181,7 @@ static struct snapshot *snapshot_build(struct sw *sw)
 		s->port[i].decide.flags = decide_flags(&p->config);
 		s->port[i].decide.native = p->config.native;
 		for (unsigned int q = 0; q < p->port->queues; q++)
-			s->port[i].worker[q] =
-				(uint8_t)worker_index(p->worker[q]);
+			s->port[i].worker[q] = switch_receiver(p, q);
 		memcpy(s->port[i].vlans, p->config.vlans,
 		       sizeof(s->port[i].vlans));
 		/* It has no receive side: a recorder of mirror copies only. */

@@ -83,7 +83,8 @@ struct switch_port {
 	struct port_grant grant;
 	struct port *port;
 	struct worker *worker[PORT_FDS_MAX]; /* that receives, by queue */
-	uint32_t moving; /* bit N: queue N is between two workers */
+	uint32_t moving;   /* bit N: queue N is nobody's in the next snapshot */
+	uint32_t arriving; /* ... is its new worker's, who hasn't got it yet */
 	struct switch_queue_load load[PORT_FDS_MAX];
 	uint64_t received[SWITCH_WORKERS_MAX]; /* frames, when last asked */
 	enum switch_origin origin;
@@ -320,8 +321,12 @@ void switch_pin(struct sw *sw, struct switch_port *p);
 int switch_receive_add(struct switch_port *p)
 	__attribute__((warn_unused_result));
 void switch_receive_start(struct switch_port *p);
+void switch_receive_arrived(struct switch_port *p);
 void switch_receive_stop(struct switch_port *p);
 void switch_moves_retire(struct sw *sw);
+
+/* Who receives from a queue in the next snapshot (struct snapshot_port). */
+uint8_t switch_receiver(const struct switch_port *p, unsigned int queue);
 
 /* Tell the workers how long they may poll: sw->settings has changed. */
 void switch_polling(struct sw *sw);

@@ -180,6 +180,10 @@ void switch_ports_committed(struct sw *sw)
 				     p);
 		} else if (!p->leaving && !p->receiving) {
 			switch_receive_start(p);
+		} else if (!p->leaving && p->arriving) {
+			switch_receive_arrived(p);
+			/* It may have been pinned elsewhere meanwhile. */
+			switch_pin(sw, p);
 		}
 	}
 }

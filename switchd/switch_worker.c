@@ -5,10 +5,13 @@
  * A move of a queue must not reorder what comes by it: the old worker has to
  * be done with its last batch before the new one takes its first.
  *
- *	old worker:  out of its epoll ─────────► last batch ends
- *	snapshot:    the queue is the new worker's (the old one drops events)
- *	epoch:       .......................... grace period │
- *	new worker:  in its epoll, asleep ..................► receives
+ *	             switch_move    commit      grace over     commit
+ *	old worker   out of epoll ... last batch ends │
+ *	snapshot     ................ nobody's ....... ....... the new one's
+ *	new worker   in epoll, silent .......................► receives
+ *
+ * In between the queue is nobody's: a worker may have an event of it that is
+ * older than the move, or still know it as hot, and asks the snapshot.
  */
 #include "switchd/switch.h"
 
@@ -112,7 +115,23 @@ void switch_receive_start(struct switch_port *p)
 	for (unsigned int q = 0; q < p->port->queues; q++)
 		if (!(p->moving >> q & 1))
 			worker_start_port(p->worker[q], p->port, q);
+	p->arriving = 0;
 	p->receiving = true;
+}
+
+void switch_receive_arrived(struct switch_port *p)
+{
+	for (unsigned int q = 0; p->arriving; q++) {
+		if (p->arriving >> q & 1)
+			worker_start_port(p->worker[q], p->port, q);
+		p->arriving &= ~(1u << q);
+	}
+}
+
+uint8_t switch_receiver(const struct switch_port *p, unsigned int queue)
+{
+	return p->moving >> queue & 1 ? SNAPSHOT_NOBODY
+				      : (uint8_t)worker_index(p->worker[queue]);
 }
 
 void switch_receive_stop(struct switch_port *p)
@@ -132,17 +151,13 @@ static void move_done(void *arg)
 
 	if (p && p->port->generation == m->generation) {
 		p->moving &= ~(1u << m->queue);
-		if (p->receiving)
-			worker_start_port(p->worker[m->queue], p->port,
-					  m->queue);
-		/* It may have been pinned elsewhere meanwhile. */
-		if (!p->leaving)
-			switch_pin(sw, p);
+		p->arriving |= 1u << m->queue;
+		switch_dirty(sw);
 	}
 	free(m);
 }
 
-/* A snapshot was published: it has the queues' new workers. */
+/* A snapshot was published, in which moving queues are nobody's. */
 void switch_moves_retire(struct sw *sw)
 {
 	while (sw->moves) {
@@ -161,7 +176,7 @@ int switch_move(struct sw *sw, struct switch_port *p, unsigned int queue,
 
 	if (p->worker[queue] == to)
 		return 0;
-	if (p->moving >> queue & 1)
+	if ((p->moving | p->arriving) >> queue & 1)
 		return -EBUSY;
 	m = calloc(1, sizeof(*m));
 	if (!m)
@@ -276,7 +291,7 @@ static uint32_t queues_list(struct sw *sw, struct balance_queue *q,
 				.worker = worker_index(p->worker[i]),
 				.movable =
 					!p->config.pinned && p->receiving &&
-					!(p->moving >> i & 1) &&
+					!((p->moving | p->arriving) >> i & 1) &&
 					now_ns - p->load[i].moved_ns >= REST_NS,
 			};
 	return n;

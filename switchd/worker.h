@@ -17,9 +17,9 @@
  * at once, which is the quickest way to a frame; after some rounds, and where
  * many queues are busy, epoll tells which are ready.
  *
- * Whose a queue is says the snapshot (worker[]): an event that is older than a
- * queue's move finds another's name there, and is dropped. So a move is a
- * snapshot and a grace period, in which nobody receives; see switch_move.c.
+ * Whose a queue is says the snapshot (worker[]): a worker that has an event of
+ * a queue, or knows it as hot, from before the queue moved finds another one's
+ * number there, or nobody's. How queues move: switch_worker.c.
  *
  * A worker can also be stepped without its thread: worker_poll() is what the
  * thread calls for each ready queue, and what the simulator calls instead.

@@ -92,7 +92,11 @@ static void old_worker_receives_nothing_after_the_snapshot(void **state)
 	assert_int_equal(poll_by(s, 1, "a"), 0); /* not yet */
 	switch_commit(s->sw);
 	assert_int_equal(poll_by(s, 0, "a"), 0);
+	assert_int_equal(poll_by(s, 1, "a"), 0);
 	assert_int_equal(dummy_pending(sim_dummy(s, "a")), 1);
+	switch_reap(s->sw);
+	switch_commit(s->sw);
+	assert_int_equal(poll_by(s, 0, "a"), 0);
 	assert_int_equal(poll_by(s, 1, "a"), 1);
 	sim_expect(s, "b", FRAME(.src = A, .dst = B, .id = 1));
 	sim_free(s);
@@ -117,13 +121,18 @@ static void new_worker_waits_for_the_old_ones_batch(void **state)
 	/* Another word meanwhile is followed when this move is over. */
 	sim_set(s, "a", "worker=0");
 	assert_int_equal(worker_of(s, "a"), 1);
+	switch_commit(s->sw);
+	assert_int_equal(p->moving, 1);
+	assert_int_equal(poll_by(s, 1, "a"), 0);
 	epoch_quiescent(e, old);
 	switch_reap(s->sw);
+	switch_commit(s->sw);
 	assert_int_equal(worker_of(s, "a"), 0);
 	assert_int_equal(p->moving, 1);
 	epoch_offline(old);
 	sim_run(s);
-	assert_int_equal(p->moving, 0);
+	sim_run(s);
+	assert_int_equal(p->moving | p->arriving, 0);
 	sim_free(s);
 }
 
@@ -416,7 +425,7 @@ static void all_moved(struct sw *sw)
 		round_of(sw);
 		moving = false;
 		while ((p = switch_port_next(sw, p)))
-			moving |= p->moving != 0;
+			moving |= (p->moving | p->arriving) != 0;
 	}
 }
 
