@@ -40,11 +40,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PORT_NAME_MAX 64  /* bytes with the NUL */
-#define PORT_PATH_MAX 256 /* bytes with the NUL */
-#define PORT_FDS_MAX  8
-#define PORT_MTU_MIN  68 /* RFC 791 */
-#define PORT_MTU_MAX  65535
+#define PORT_NAME_MAX  64  /* bytes with the NUL */
+#define PORT_PATH_MAX  256 /* bytes with the NUL */
+#define PORT_FDS_MAX   8
+#define TAP_QUEUES_MAX (PORT_FDS_MAX - 1) /* one descriptor is for sending */
+#define PORT_MTU_MIN   68		  /* RFC 791 */
+#define PORT_MTU_MAX   65535
 
 /* What a port's transmit side takes as it is (vnet); else offload.h works. */
 enum port_offload {
@@ -69,6 +70,7 @@ struct tap_params {
 	uint64_t mac;		   /* of the host's side; 0 = kernel's choice */
 	char address[64];	   /* host's side, "10.0.0.1/24"; "" = none */
 	bool handover;		   /* another program gets the descriptor */
+	uint32_t queues; /* receive queues, 2 to TAP_QUEUES_MAX; 0: one */
 };
 
 struct netdev_params {

@@ -29,6 +29,7 @@ static const struct {
 	{ "netns", TYPE_TAP },
 	{ "mac", TYPE_TAP },
 	{ "address", TYPE_TAP },
+	{ "queues", TYPE_TAP },
 	{ "promisc", TYPE_NETDEV },
 	{ "force", TYPE_NETDEV },
 	{ "file", TYPE_PCAP },
@@ -169,6 +170,9 @@ static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 	snprintf(t->address, sizeof(t->address), "%s",
 		 rpc_get_string(p, "address", ""));
 	t->persist = rpc_get_bool(p, "persist", false);
+	t->queues = (uint32_t)rpc_get_int(p, "queues", 1);
+	if (t->queues == 1) /* and not a device of several that has one */
+		t->queues = 0;
 	if (owner && !*owner)
 		return error_set(err, ENOENT, "no-such-user", "owner",
 				 "a user's name isn't empty");
@@ -382,7 +386,7 @@ static bool same_tap(const struct tap_params *a, const struct tap_params *b)
 	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
 	       !strcmp(a->address, b->address) && a->mac == b->mac &&
 	       a->persist == b->persist && !strcmp(a->owner, b->owner) &&
-	       !strcmp(a->group, b->group);
+	       !strcmp(a->group, b->group) && a->queues == b->queues;
 }
 
 static bool same_netdev(const struct netdev_params *a,

@@ -83,6 +83,8 @@ extern const char *const portconf_formats[];
 			     "MAC of the host's side (tap)"),                   \
 		PARAM_STRING("address", 63,                                     \
 			     "IP/length of the host's side (tap)"),             \
+		PARAM_INT("queues", 1, TAP_QUEUES_MAX,                          \
+			  "receive queues, for as many workers (tap)"),         \
 		PARAM_BOOL("promisc",                                           \
 			   "receive frames for any address (netdev)"),          \
 		PARAM_BOOL("force",                                             \
