@@ -48,6 +48,7 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 		fdb.entries = o->fdb_entries;
 	sw->broker = o->broker;
 	sw->fastpath = sw->shared.fastpath = o->fastpath;
+	sw->cpu_port = o->cpu_port;
 	r = o->fastpath ? switch_fdb_make_fast(sw, &fdb, o->fdb_kept)
 			: switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
 	if (r < 0)

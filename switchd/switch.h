@@ -167,6 +167,7 @@ struct sw {
 	struct broker *broker;	   /* borrowed; NULL: none */
 	struct switch_fdb *fdb;	   /* memory that outlives us; NULL: none */
 	struct fastpath *fastpath; /* borrowed; NULL: none */
+	struct port *cpu_port;	   /* of it; borrowed */
 	bool fast_live;		   /* its CPU port is this process's */
 	bool fdb_outlives;	   /* the FDB's memory outlives this process */
 	/* Addresses and devices are a predecessor's, which goes on with them if

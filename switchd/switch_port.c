@@ -607,6 +607,7 @@ void switch_ports_failed(struct sw *sw)
 
 	if (read(sw->shared.failed_fd, &n, sizeof(n)) < 0)
 		return;
+	switch_fast_failed(sw);
 	while ((p = switch_port_next(sw, p)))
 		if (atomic_load(&p->port->failed))
 			switch_detach(sw, p, "device-gone");

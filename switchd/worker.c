@@ -254,6 +254,10 @@ unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s)
 
 	w->arena.used = 0;
 	n = w->cpu->ops->rx(w->cpu, 0, f, FRAME_BATCH_MAX, &w->arena);
+	if (__builtin_expect(
+		    atomic_load_explicit(&w->cpu->failed, memory_order_relaxed),
+		    0))
+		port_failed(w, w->cpu, 0);
 	for (i = 0; i < n; i++)
 		index[i] = punt_take(&f[i]);
 	for (i = 0; i < n; i = end) {
