@@ -73,7 +73,8 @@ struct number {
 
 /* What one reader knows of a flow. */
 struct sight {
-	uint32_t next; /* one more than the highest that came */
+	uint32_t next;	/* one more than the highest that came */
+	uint32_t wrong; /* that first came out of turn; 0 where none did */
 	uint64_t received, twice, reordered;
 	uint8_t missing[MEMORY]; /* by number: it hasn't come yet */
 };
@@ -95,25 +96,13 @@ static uint64_t strays, foreign;
 static _Atomic uint32_t heard[DEVICES_MAX]; /* bits: of which devices */
 static atomic_bool over;
 
-/* The lowest number that hasn't come, of those that are remembered. */
-static uint32_t first_missing(const struct flow *fl)
-{
-	uint32_t sent = atomic_load(&fl->sent);
-
-	for (uint32_t k = sent > MEMORY ? sent - MEMORY : 0; k < sent; k++)
-		for (unsigned int i = 0; i < devices; i++)
-			if ((fl->readers >> i & 1) &&
-			    (k >= fl->sight[i].next ||
-			     fl->sight[i].missing[k % MEMORY]))
-				return k;
-	return sent;
-}
-
 /* ---- reading ------------------------------------------------------------ */
 
 static void sight_take(struct sight *s, uint32_t seq)
 {
 	s->received++;
+	if (seq != s->next && !s->wrong)
+		s->wrong = seq;
 	if (seq >= s->next) {
 		for (uint32_t k = s->next; k < seq; k++)
 			s->missing[k % MEMORY] = 1;
@@ -384,6 +373,7 @@ struct sums {
 static void flow_sums(const struct flow *fl, struct sums *sum)
 {
 	struct sums own = { .sent = atomic_load(&fl->sent) };
+	uint32_t out_of_turn = 0;
 
 	for (unsigned int i = 0; i < devices; i++) {
 		const struct sight *s = &fl->sight[i];
@@ -394,15 +384,17 @@ static void flow_sums(const struct flow *fl, struct sums *sum)
 		own.received += s->received;
 		own.twice += s->twice;
 		own.reordered += s->reordered;
+		if (!out_of_turn)
+			out_of_turn = s->wrong;
 	}
 	own.lost = own.due - (own.received - own.twice);
 	if (own.lost || own.twice || own.reordered)
 		fprintf(stderr,
 			"%012" PRIx64 " to %012" PRIx64 ": %" PRIu64
 			" sent, lost %" PRIu64 ", twice %" PRIu64
-			", reordered %" PRIu64 ", first missing %u\n",
+			", reordered %" PRIu64 ", out of turn first: %u\n",
 			fl->src, fl->dst, own.sent, own.lost, own.twice,
-			own.reordered, first_missing(fl));
+			own.reordered, out_of_turn);
 	sum->sent += own.sent;
 	sum->due += own.due;
 	sum->received += own.received;
