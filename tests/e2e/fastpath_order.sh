@@ -11,6 +11,7 @@ switchd_start
 ports=(fpa fpb fpc)
 taps_attach "${ports[@]}" fpm -- mtu=1500
 PHASE_US=600000
+ROUNDS_MIN=3 # of changes, however slow the machine is
 [[ $TEST_FULL != yes ]] || PHASE_US=5000000
 
 order_start() { # [-b]
@@ -46,7 +47,7 @@ phase() {
 		return
 	}
 	deadline=$((${EPOCHREALTIME/./} + PHASE_US))
-	while ((${EPOCHREALTIME/./} < deadline)); do
+	while ((${EPOCHREALTIME/./} < deadline || count < ROUNDS_MIN)); do
 		"$@" >&2
 		count=$((count + 1))
 	done
@@ -54,8 +55,7 @@ phase() {
 	claim_equal "$name" "0 lost, 0 twice, 0 reordered" "$(tail -n 1 \
 		"$T/order" | jq -r 'select(.sent > 1000) |
 		"\(.lost) lost, \(.twice) twice, \(.reordered) reordered"')"
-	((STATUS == 0 && count > 3)) ||
-		fail "$name: with changes" "$count of them, status $STATUS"
+	((STATUS == 0)) || fail "$name" "status $STATUS"
 }
 
 nothing() {
