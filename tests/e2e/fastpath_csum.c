@@ -11,14 +11,19 @@
  *
  *	probe	writes one frame to READER: prints "passed", or "waits" where
  *		nothing comes
+ *	small, super
+ *		sends small frames, or super-frames, to READER until the next
+ *		line comes
  *	go	sends all groups of frames and prints a line for each group and
  *		reader: NAME, READER, how many frames, how many of them came
- *		otherwise than they should; ends
+ *		otherwise than they should; and of all, by the name of
+ *		"order", how many were overtaken by others; ends
  *
  * The first ones that are wrong are shown on stderr.
  */
 #include "tests/e2e/fastpath_csum.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +69,7 @@ static struct probe batch[BATCH];
 static uint8_t batch_mem[BATCH][FRAME_SLOT];
 static unsigned int batch_n, batch_bytes, batch_coming;
 static char about[ABOUT_LEN];
-static unsigned int probes, wrong;
+static unsigned int probes, wrong, overtaken;
 
 /* ---- comparing ---------------------------------------------------------- */
 
@@ -201,18 +206,49 @@ static const char *one_comes(const struct probe *p, struct frame *got, int ms)
 	return next(to, got, ms) ? complaint(p, got) : "nothing comes";
 }
 
-/* Write all, then read all: they come in order. */
+static void show_overtaken(unsigned int i, unsigned int by)
+{
+	if (++overtaken > SHOWN_MAX)
+		return;
+	fprintf(stderr, "to %s: frame %u (%s, %u bytes) overtakes ", to->dev,
+		by, batch[by].about, batch[by].f.len);
+	fprintf(stderr, "frame %u (%s, %u bytes)\n", i, batch[i].about,
+		batch[i].f.len);
+}
+
+/* Another one of the batch than that whose turn it is: all are from one guest
+ * to another one, but not all of one kind. */
+static bool one_is_early(unsigned int turn, const struct frame *got,
+			 uint64_t *came)
+{
+	for (unsigned int i = turn + 1; got->len && i < batch_n; i++) {
+		if (*came >> i & 1 || complaint(&batch[i], got))
+			continue;
+		show_overtaken(turn, i);
+		*came |= 1ull << i;
+		return true;
+	}
+	return false;
+}
+
+/* Write all, then read all. */
 static bool batch_passes(void)
 {
-	struct frame got;
+	struct frame got = { .len = 0 };
+	uint64_t came = 0; /* bits: out of turn */
 	unsigned int i;
 
 	for (i = 0; i < batch_n; i++)
 		if (!guest_write(writer, &batch[i].f))
 			return false;
-	for (i = 0; i < batch_n; i++)
-		if (one_comes(&batch[i], &got, GUEST_DEADLINE_MS))
-			return false;
+	for (i = 0; i < batch_n; i++) {
+		while (!(came >> i & 1)) {
+			if (!one_comes(&batch[i], &got, GUEST_DEADLINE_MS))
+				break;
+			if (!one_is_early(i, &got, &came))
+				return false;
+		}
+	}
 	return true;
 }
 
@@ -238,8 +274,7 @@ static void batch_flush(void)
 		}
 		if (wrong == before)
 			show(&batch[0],
-			     "some of the frames from here on, when "
-			     "they come together",
+			     "from here on some don't come, when many do",
 			     NULL);
 	}
 	batch_n = batch_bytes = batch_coming = 0;
@@ -425,6 +460,35 @@ static bool all_meet(void)
 	return true;
 }
 
+static bool line_waits(void)
+{
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* As much as one batch after the other can be. */
+static void stream(uint32_t payload, uint16_t gso_size)
+{
+	struct superframe s = { .tcp_flags = 0x10,
+				.payload = payload,
+				.sport = 2 };
+	static uint8_t mem[FRAME_SLOT];
+	struct frame f, got;
+
+	frame_init(&f, mem + FRAME_HEADROOM, 0);
+	f.len = superframe_build(&s, f.data, SUPERFRAME_PARTIAL);
+	f.data[5] = readers[0].mac5;
+	superframe_vnet(&s, gso_size, &f.vnet);
+	while (!line_waits()) {
+		for (unsigned int i = 0; i < BATCH; i++)
+			guest_write(writer, &f);
+		for (unsigned int i = 0; i < BATCH; i++)
+			next(&readers[0], &got, PROBE_MS);
+	}
+	drain(&readers[0]);
+}
+
 static void probe_once(void)
 {
 	struct superframe s = { .udp = true, .payload = 100, .sport = 1 };
@@ -460,8 +524,11 @@ static bool go(void)
 	if (!all_meet())
 		return false;
 	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int all_probes = 0;
+
 		to = &readers[i];
 		reader_is_plain = to->plain;
+		overtaken = 0;
 		for (unsigned int k = 0; k < sizeof(groups) / sizeof(*groups);
 		     k++) {
 			probes = wrong = 0;
@@ -470,8 +537,12 @@ static bool go(void)
 			printf("%s %s %u %u\n", groups[k].name,
 			       to->plain ? "plain" : "offloads", probes, wrong);
 			fflush(stdout);
+			all_probes += probes;
 			all_wrong += wrong;
 		}
+		printf("order %s %u %u\n", to->plain ? "plain" : "offloads",
+		       all_probes, overtaken);
+		all_wrong += overtaken;
 	}
 	return all_wrong == 0;
 }
@@ -510,9 +581,15 @@ int main(int argc, char **argv)
 	}
 	puts("ready");
 	fflush(stdout);
+	/* So that poll() sees each line. */
+	setbuf(stdin, NULL);
 	while (fgets(line, sizeof(line), stdin)) {
 		if (!strcmp(line, "probe\n"))
 			probe_once();
+		else if (!strcmp(line, "small\n"))
+			stream(18, 0);
+		else if (!strcmp(line, "super\n"))
+			stream(3000, 1400);
 		else if (!strcmp(line, "go\n"))
 			return !go();
 	}

@@ -54,6 +54,7 @@ declare -A names=(
 	[tunnels]="tunnels, their inner checksums and the outer ones"
 	[tcp-gso]="TCP super-frames"
 	[udp-gso]="UDP super-frames"
+	[order]="none is overtaken by one of another kind"
 )
 
 # groups_hold NAME: the program sends all that it has
@@ -84,23 +85,45 @@ trunks() { # yes|no
 	done
 }
 
-# all_groups NAME [-b]: by plain ports, the kernel's way where it has one
-all_groups() {
-	csum_start "${@:2}"
-	if [[ $WAY != packet ]]; then
-		claim "$WAY, $1: the kernel forwards by itself" \
-			stopped_switch_forwards
-	fi
-	groups_hold "$WAY, $1"
+# Traffic of the kind that has the switch choose this way; it looks at it once a
+# second.
+choose_way() { # tc|xdp
+	local kind=small status=0
+	[[ $1 == xdp ]] || kind=super
+	echo "$kind" >&9
+	wait_until 15 fastpath_is "$1" fpa || status=$?
+	echo >&9
+	WAY=$1
+	return "$status"
 }
 
-for setting in $(fastpath_settings); do
-	fastpath_use "$setting" fpa fpb fpc
-	all_groups writer
-	all_groups "blocking writer" -b
+# all_groups SETTING|STATE NAME [-b]: by plain ports the kernel's way, where it
+# has one
+all_groups() {
+	local setting=$1 name=$2
+	shift 2
+	csum_start "$@"
+	case $setting in
+	tc | xdp)
+		fastpath_use yes fpa fpb fpc
+		claim "$setting is what the switch chooses" choose_way "$setting"
+		;;
+	*) fastpath_use "$setting" fpa fpb fpc ;;
+	esac
+	name="$WAY, $name"
+	if [[ $WAY != packet ]]; then
+		claim "$name: the kernel forwards by itself" \
+			stopped_switch_forwards
+	fi
+	groups_hold "$name"
+}
+
+settings=$(fastpath_settings)
+for setting in ${settings/yes/tc xdp}; do
+	all_groups "$setting" writer
+	all_groups "$setting" "blocking writer" -b
 	trunks yes
-	csum_start
-	groups_hold "$WAY, trunks"
+	all_groups "$setting" "trunks"
 	trunks no
 done
 claim "the ledgers close" wait_until 5 ledgers_close

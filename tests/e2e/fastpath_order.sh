@@ -35,7 +35,7 @@ order_stop() {
 
 # phase NAME COMMAND...: the command, which makes changes, again and again
 phase() {
-	local name="$WAY: $1" count=0 mode=() deadline
+	local name=$1 count=0 mode=() deadline
 	shift
 	if [[ $1 == -b ]]; then
 		mode=(-b)
@@ -46,6 +46,8 @@ phase() {
 		order_stop
 		return
 	}
+	fastpath_use "$setting" "${ports[@]}"
+	name="$WAY: $name"
 	deadline=$((${EPOCHREALTIME/./} + PHASE_US))
 	while ((${EPOCHREALTIME/./} < deadline || count < ROUNDS_MIN)); do
 		"$@" >&2
@@ -114,7 +116,6 @@ everything() {
 }
 
 for setting in $(fastpath_settings); do
-	fastpath_use "$setting" "${ports[@]}"
 	phase "nothing changes" nothing
 	phase "addresses are forgotten" flush
 	phase "a mirror comes and goes" mirror

@@ -223,7 +223,8 @@ fastpath_settings() {
 	fi
 }
 
-# fastpath_use SETTING PORT...: sets WAY to what the ports' frames go by now
+# fastpath_use SETTING PORT...: once it holds for all of them, whose guests are
+# there; sets WAY to what the first one's frames go by now
 fastpath_use() {
 	local setting=$1
 	shift
@@ -231,12 +232,22 @@ fastpath_use() {
 	[[ $setting != none ]] || return 0
 	ctl switch set fast-path="$setting" >&2
 	wait_until 5 fastpath_is "$setting" "$@"
-	[[ $setting == no ]] || WAY=$(port_value "$1" '.["fast-path"].state')
+	WAY=$(fastpath_way "$1")
 }
 
-fastpath_is() { # SETTING PORT...
-	local want='.["fast-path"].state == "off"' port
-	[[ $1 == no ]] || want='.["fast-path"].state | IN("tc", "xdp")'
+fastpath_way() { # PORT
+	port_value "$1" '.["fast-path"].state | if . == "off" then "packet"
+		else . end'
+}
+
+# fastpath_is SETTING|STATE PORT...
+fastpath_is() {
+	local want=.[\"fast-path\"].state port
+	case $1 in
+	no) want+=' == "off"' ;;
+	yes) want+=' | IN("tc", "xdp")' ;;
+	*) want+=" == \"$1\"" ;;
+	esac
 	shift
 	for port in "$@"; do
 		ctl_is "$want" port show "$port" || return
