@@ -10,7 +10,7 @@ ns_add sw
 switchd_start
 ports=(fpa fpb fpc)
 taps_attach "${ports[@]}" fpm -- mtu=1500
-PHASE_US=600000
+PHASE_US=400000
 ROUNDS_MIN=3 # of changes, however slow the machine is
 [[ $TEST_FULL != yes ]] || PHASE_US=5000000
 

@@ -14,6 +14,7 @@ mark               sends a frame from MARKER that WITNESS gets, reads till then,
                    and answers NAME RESULT for each case: who got it
 clear              forgets the cases
 learn TAP TAGS     says hello to all
+busy TAP DST TAGS  BUSY small frames to an address that is known
 detached TAP, attached TAP        the port is gone, or new: counts from 0
 counts             answers TAP, frames sent, frames read, of attached ports
 """
@@ -29,6 +30,7 @@ IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 2, 0x1000, 0x4000
 VNET_LEN = 12
 DEADLINE = 5
 SEGMENTS = 3
+BUSY, BUSY_BURST = 1500, 250  # a TAP's queue holds 1000
 
 
 def checksum(data):
@@ -117,6 +119,10 @@ class Guests:
         self.gone = 0  # frames sent to ports that are no more
         self.numbers = 0
         self.cases, self.frames, self.seen = {}, {}, {}
+        self.by_fd = {tap.fd: tap for tap in self.taps.values()}
+        self.poll = select.poll()
+        for fd in self.by_fd:
+            self.poll.register(fd, select.POLLIN)
 
     def number(self):
         self.numbers += 1
@@ -165,23 +171,31 @@ class Guests:
             self.seen[key].append(f"{tap.name}:{tags}")
         return body
 
+    def read_all(self, ms=0, mark=None):
+        """What has come by now; was it this, at the witness? None: nothing."""
+        found = None
+        for fd, event in self.poll.poll(ms):
+            if not event & select.POLLIN:
+                continue
+            found = found or False
+            try:
+                while True:
+                    frame = os.read(fd, 70000)[VNET_LEN:]
+                    self.by_fd[fd].read += 1
+                    if self.take(self.by_fd[fd], frame) == mark:
+                        found |= self.by_fd[fd] == self.witness
+            except BlockingIOError:
+                pass
+        return found
+
     def read_until(self, mark):
         """Everything that came before the witness got this."""
-        poll = select.poll()
-        by_fd = {tap.fd: tap for tap in self.taps.values()}
-        for fd in by_fd:
-            poll.register(fd, select.POLLIN)
-        deadline, found = time.monotonic() + DEADLINE, False
+        deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
-            ready = [fd for fd, event in poll.poll(0 if found else 100)
-                     if event & select.POLLIN]
-            if found and not ready:
+            if self.read_all(100, mark):
+                while self.read_all() is not None:
+                    pass
                 return True
-            for fd in ready:
-                frame = os.read(fd, 70000)[VNET_LEN:]
-                by_fd[fd].read += 1
-                if self.take(by_fd[fd], frame) == mark:
-                    found |= by_fd[fd] == self.witness
         return False
 
     def mark(self):
@@ -212,6 +226,16 @@ class Guests:
         tap = self.taps[name]
         tap.write(b"\xff" * 6 + tap.mac + tags_of(tags)
                   + lab(self.number(), 60))
+        return ()
+
+    def busy(self, name, dst, tags):
+        tap = self.taps[name]
+        frame = (self.address(dst) + tap.mac + tags_of(tags)
+                 + udp(b"busy", 60))
+        for _ in range(BUSY // BUSY_BURST):
+            for _ in range(BUSY_BURST):
+                tap.write(frame)
+            self.read_all()
         return ()
 
     def detached(self, name):
