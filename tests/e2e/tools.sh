@@ -242,7 +242,7 @@ fastpath_way() { # PORT
 
 # fastpath_is SETTING|STATE PORT...
 fastpath_is() {
-	local want=.[\"fast-path\"].state port
+	local want='.["fast-path"].state' port
 	case $1 in
 	no) want+=' == "off"' ;;
 	yes) want+=' | IN("tc", "xdp")' ;;
