@@ -15,18 +15,15 @@
  * of -b. With -p also the CPU time of all threads of these processes. The
  * answer is one JSON object. One thread.
  */
+#include "tests/bench/tool.h"
+
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,11 +31,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAME_LEN  60	  /* the shortest frame, without its FCS */
-#define BURST_MAX  64	  /* frames a sendmmsg */
-#define ETYPE	   0x88b5 /* IEEE 802 local experimental 1 */
-#define PIDS_MAX   16
-#define SEC	   1000000000ull
+#define FRAME_LEN  60		       /* the shortest frame, without its FCS */
+#define BURST_MAX  64		       /* frames a sendmmsg */
+#define ETYPE	   0x88b5	       /* IEEE 802 local experimental 1 */
 #define DRAIN_STEP (50 * 1000 * 1000L) /* quiet that long: all is through */
 #define DRAIN_MAX  40		       /* steps */
 
@@ -58,30 +53,17 @@ struct offer {
 	uint64_t ns;		/* how long it took in the end */
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
-}
-
 /* NETNS:DEVICE; the socket and the file stay in the namespace they are of. */
 static void end_open(struct end *e, char *spec)
 {
-	char *colon = strchr(spec, ':'), path[256];
+	char *colon = strchr(spec, ':');
 	struct ifreq ifr = { 0 };
-	int ns;
 
 	if (!colon || strlen(colon + 1) >= sizeof(ifr.ifr_name))
 		errx(2, "%s: not NETNS:DEVICE", spec);
 	*colon = '\0';
 	e->dev = colon + 1;
-	snprintf(path, sizeof(path), "/run/netns/%s", spec);
-	ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
-		err(1, "%s", path);
-	close(ns);
+	tool_netns(spec);
 	e->sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (e->sock < 0)
 		err(1, "packet socket");
@@ -92,54 +74,7 @@ static void end_open(struct end *e, char *spec)
 	if (ioctl(e->sock, SIOCGIFHWADDR, &ifr) < 0)
 		err(1, "%s", e->dev);
 	memcpy(e->mac, ifr.ifr_hwaddr.sa_data, ETH_ALEN);
-	e->dev_stats = fopen("/proc/thread-self/net/dev", "re");
-	if (!e->dev_stats)
-		err(1, "/proc/thread-self/net/dev");
-	setbuf(e->dev_stats, NULL);
-}
-
-static uint64_t end_received(struct end *e)
-{
-	char line[512], name[32];
-	uint64_t bytes, packets;
-
-	rewind(e->dev_stats);
-	while (fgets(line, sizeof(line), e->dev_stats))
-		if (sscanf(line, " %31[^:]: %" SCNu64 " %" SCNu64, name, &bytes,
-			   &packets) == 3 &&
-		    !strcmp(name, e->dev))
-			return packets;
-	errx(1, "%s: gone", e->dev);
-}
-
-/* CPU time of all threads of a process, in ns; threads that ended are lost. */
-static uint64_t cpu_ns(const char *pid)
-{
-	char path[512];
-	struct dirent *de;
-	uint64_t sum = 0, t;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%s/task", pid);
-	dir = opendir(path);
-	if (!dir)
-		err(1, "%s", path);
-	while ((de = readdir(dir))) {
-		FILE *f;
-
-		if (de->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", pid,
-			 de->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fscanf(f, "%" SCNu64, &t) == 1)
-			sum += t;
-		fclose(f);
-	}
-	closedir(dir);
-	return sum;
+	e->dev_stats = tool_stats_open();
 }
 
 static void sender_open(struct end *a)
@@ -161,15 +96,16 @@ static void offer_run(struct offer *o, int sock, const uint8_t *frame)
 {
 	struct iovec iov = { (void *)(uintptr_t)frame, FRAME_LEN };
 	struct mmsghdr msg[BURST_MAX] = { 0 };
-	uint64_t start = now_ns(), now = start;
-	uint64_t end = start + (uint64_t)(o->seconds * (double)SEC);
-	uint64_t step = o->rate ? o->burst * SEC / o->rate : 0, due = start;
+	uint64_t start = tool_now(), now = start;
+	uint64_t end = start + (uint64_t)(o->seconds * (double)TOOL_SEC);
+	uint64_t step = o->rate ? o->burst * TOOL_SEC / o->rate : 0,
+		 due = start;
 
 	for (unsigned int i = 0; i < o->burst; i++) {
 		msg[i].msg_hdr.msg_iov = &iov;
 		msg[i].msg_hdr.msg_iovlen = 1;
 	}
-	for (; now < end; now = now_ns()) {
+	for (; now < end; now = tool_now()) {
 		int n;
 
 		/* By the clock: asleep, the sender would wake up too late. */
@@ -182,33 +118,23 @@ static void offer_run(struct offer *o, int sock, const uint8_t *frame)
 		o->sent += n > 0 ? (uint64_t)n : 0;
 		o->refused += n < (int)o->burst;
 	}
-	o->ns = now_ns() - start;
+	o->ns = tool_now() - start;
 }
 
 /* Wait until nothing more comes; how many came since `before`. */
 static uint64_t drain(struct end *b, uint64_t before)
 {
 	struct timespec step = { .tv_nsec = DRAIN_STEP };
-	uint64_t last, now = end_received(b);
+	uint64_t last, now = tool_received(b->dev_stats, b->dev, NULL);
 
 	for (int i = 0; i < DRAIN_MAX; i++) {
 		last = now;
 		nanosleep(&step, NULL);
-		now = end_received(b);
+		now = tool_received(b->dev_stats, b->dev, NULL);
 		if (now == last)
 			break;
 	}
 	return now - before;
-}
-
-static void cpu_pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((unsigned int)cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0)
-		err(1, "CPU %d", cpu);
 }
 
 int main(int argc, char **argv)
@@ -217,7 +143,7 @@ int main(int argc, char **argv)
 		"usage: frames [-t SECONDS] [-r RATE] [-b BURST] [-C CPU] "
 		"[-p PID]... NETNS_A:DEVICE NETNS_B:DEVICE";
 	struct offer o = { .burst = BURST_MAX, .seconds = 2 };
-	const char *pid[PIDS_MAX];
+	const char *pid[TOOL_PIDS_MAX];
 	uint8_t frame[FRAME_LEN] = { 0 };
 	uint64_t before, received, cpu = 0;
 	struct end a, b;
@@ -231,8 +157,8 @@ int main(int argc, char **argv)
 		else if (c == 'b')
 			o.burst = (unsigned int)atoi(optarg);
 		else if (c == 'C')
-			cpu_pin(atoi(optarg));
-		else if (c == 'p' && npids < PIDS_MAX)
+			tool_pin(atoi(optarg));
+		else if (c == 'p' && npids < TOOL_PIDS_MAX)
 			pid[npids++] = optarg;
 		else
 			errx(2, "%s", usage);
@@ -248,17 +174,17 @@ int main(int argc, char **argv)
 	frame[13] = ETYPE & 0xff;
 
 	for (int i = 0; i < npids; i++)
-		cpu -= cpu_ns(pid[i]);
-	before = end_received(&b);
+		cpu -= tool_process_cpu(pid[i]);
+	before = tool_received(b.dev_stats, b.dev, NULL);
 	offer_run(&o, a.sock, frame);
 	received = drain(&b, before);
 	for (int i = 0; i < npids; i++)
-		cpu += cpu_ns(pid[i]);
+		cpu += tool_process_cpu(pid[i]);
 
 	printf("{\"seconds\": %.3f, \"sent\": %" PRIu64
 	       ", \"refused\": %" PRIu64 ", \"received\": %" PRIu64
 	       ", \"pps\": %.0f, \"cpu_ns\": %" PRIu64 "}\n",
-	       (double)o.ns / SEC, o.sent, o.refused, received,
-	       (double)received * SEC / (double)o.ns, cpu);
+	       (double)o.ns / TOOL_SEC, o.sent, o.refused, received,
+	       (double)received * TOOL_SEC / (double)o.ns, cpu);
 	return 0;
 }
