@@ -14,4 +14,24 @@ tests_bench_flood_SOURCES = tests/bench/flood.c $(bench_tool)
 tests_bench_flood_LDADD =
 bench_tool = tests/bench/tool.c tests/bench/tool.h
 EXTRA_DIST += tests/bench/run tests/bench/stage.py tests/bench/contestants.py
-bench_programs += tests/bench/fdb_bench
+
+# The forwarding database, and beside it what of its peers is installed.
+bench_programs += tests/bench/fdb
+tests_bench_fdb_SOURCES = tests/bench/fdb.c tests/bench/tables.h \
+	tests/bench/table_fdb.c
+tests_bench_fdb_CPPFLAGS = $(AM_CPPFLAGS)
+tests_bench_fdb_LDADD = fdb/libfdb.a base/libbase.a
+if HAVE_UTHASH
+tests_bench_fdb_SOURCES += tests/bench/table_uthash.c
+tests_bench_fdb_CPPFLAGS += -DHAVE_UTHASH
+endif
+if HAVE_GLIB
+tests_bench_fdb_SOURCES += tests/bench/table_glib.c
+tests_bench_fdb_CPPFLAGS += -DHAVE_GLIB $(GLIB_CFLAGS)
+tests_bench_fdb_LDADD += $(GLIB_LIBS)
+endif
+if HAVE_LIBURCU
+tests_bench_fdb_SOURCES += tests/bench/table_liburcu.c
+tests_bench_fdb_CPPFLAGS += -DHAVE_LIBURCU $(LIBURCU_CFLAGS)
+tests_bench_fdb_LDADD += $(LIBURCU_LIBS)
+endif
