@@ -49,29 +49,61 @@ static inline uint64_t fdb_prefetch(const struct fdb *fdb, uint64_t key)
 	return hash;
 }
 
-/* The slot of a bucket that has this key at the moment, or NULL. */
-static inline struct fdb_slot *fdb_bucket_find(struct fdb_bucket *b,
-					       uint64_t key)
+/* `slot` if it has this key word at the moment, else `other`. */
+static inline struct fdb_slot *fdb_slot_if(struct fdb_slot *slot, uint64_t word,
+					   struct fdb_slot *other)
 {
-	for (unsigned int i = 0; i < FDB_SLOTS; i++)
-		if (atomic_load_explicit(&b->slot[i].key,
-					 memory_order_relaxed) ==
-		    (key | FDB_KEY_VALID))
-			return &b->slot[i];
-	return NULL;
+	return atomic_load_explicit(&slot->key, memory_order_relaxed) == word
+		       ? slot
+		       : other;
 }
 
-/* The slot that has this key at the moment, or NULL. */
+/* The bucket's first slot that has this key word at the moment, or `other`. */
+static inline struct fdb_slot *fdb_bucket_find(struct fdb_bucket *b,
+					       uint64_t word,
+					       struct fdb_slot *other)
+{
+	_Static_assert(FDB_SLOTS == 4, "written out");
+	other = fdb_slot_if(&b->slot[3], word, other);
+	other = fdb_slot_if(&b->slot[2], word, other);
+	other = fdb_slot_if(&b->slot[1], word, other);
+	return fdb_slot_if(&b->slot[0], word, other);
+}
+
+/*
+ * The first slot that has this key at the moment, or any of those that might
+ * have had it. All eight are compared: in which one it is can't be predicted,
+ * and a wrong guess costs more than the comparisons, of which the compiler
+ * makes conditional moves.
+ */
+static inline struct fdb_slot *fdb_candidate(const struct fdb *fdb,
+					     uint64_t key, uint64_t hash)
+{
+	struct fdb_bucket *first =
+		&fdb->bucket[fdb_bucket_first(hash, fdb->mask)];
+	struct fdb_bucket *second =
+		&fdb->bucket[fdb_bucket_second(hash, fdb->mask)];
+	uint64_t word = key | FDB_KEY_VALID;
+	struct fdb_slot *s;
+
+	s = fdb_bucket_find(second, word, &first->slot[0]);
+	s = fdb_bucket_find(first, word, s);
+	/* Else the last choice becomes a branch, with the rest behind it. */
+	__asm__("" : "+r"(s));
+	return s;
+}
+
+/* The slot that has this key at the moment, or NULL: for the writer, to whom
+ * nothing can happen in between. */
 static inline struct fdb_slot *fdb_find(const struct fdb *fdb, uint64_t key,
 					uint64_t hash)
 {
-	uint32_t first = fdb_bucket_first(hash, fdb->mask);
-	struct fdb_slot *s = fdb_bucket_find(&fdb->bucket[first], key);
+	struct fdb_slot *s = fdb_candidate(fdb, key, hash);
 
-	if (__builtin_expect(s != NULL, 1))
-		return s;
-	return fdb_bucket_find(&fdb->bucket[fdb_bucket_second(hash, fdb->mask)],
-			       key);
+	return atomic_load_explicit(&s->key, memory_order_relaxed) ==
+			       (key | FDB_KEY_VALID)
+		       ? s
+		       : NULL;
 }
 
 /*
@@ -106,12 +138,8 @@ static inline uint32_t fdb_slot_where(const struct fdb_slot *s, uint64_t key)
 static inline uint32_t fdb_lookup_at(const struct fdb *fdb, uint64_t key,
 				     uint64_t hash)
 {
-	const struct fdb_slot *s = fdb_find(fdb, key, hash);
-	uint32_t where;
+	uint32_t where = fdb_slot_where(fdb_candidate(fdb, key, hash), key);
 
-	if (!s)
-		return FDB_NONE;
-	where = fdb_slot_where(s, key);
 	return where == FDB_NONE ? FDB_NONE : where & FDB_PORT_MASK;
 }
 
@@ -134,8 +162,8 @@ static inline enum fdb_result fdb_learn_at(struct fdb *fdb, uint64_t key,
 					   uint64_t hash, uint32_t port,
 					   uint32_t now_s)
 {
-	struct fdb_slot *s = fdb_find(fdb, key, hash);
-	uint32_t where = s ? fdb_slot_where(s, key) : FDB_NONE;
+	struct fdb_slot *s = fdb_candidate(fdb, key, hash);
+	uint32_t where = fdb_slot_where(s, key);
 
 	if (where == FDB_NONE)
 		return fdb_learn_locked(fdb, key, hash, port, now_s);

@@ -483,7 +483,7 @@ static void drops_what_cannot_be_right_in_an_older_table(void **state)
 	hash = fdb_hash(fdb, key);
 	/* The same key in its second bucket as well, */
 	other = &fdb->bucket[fdb_bucket_second(hash, fdb->mask)];
-	if (fdb_bucket_find(other, key))
+	if (fdb_bucket_find(other, key | FDB_KEY_VALID, NULL))
 		other = &fdb->bucket[fdb_bucket_first(hash, fdb->mask)];
 	other->slot[3].key = key | FDB_KEY_VALID;
 	other->slot[3].where = 2;
