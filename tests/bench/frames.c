@@ -12,8 +12,9 @@
  * frames are of a local experimental type that no protocol takes.
  *
  * Without -r as fast as it goes; with -r that many frames a second in bursts
- * of -b. With -p also the CPU time of all threads of these processes. The
- * answer is one JSON object. One thread.
+ * of -b. A frame goes back first, so that B's address is learned. With -p also
+ *the CPU time of all threads of these processes. The answer is one JSON object.
+ *One thread.
  */
 #include "tests/bench/tool.h"
 
@@ -31,9 +32,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAME_LEN  60		       /* the shortest frame, without its FCS */
-#define BURST_MAX  64		       /* frames a sendmmsg */
-#define ETYPE	   0x88b5	       /* IEEE 802 local experimental 1 */
+#define FRAME_LEN  60	  /* the shortest frame, without its FCS */
+#define BURST_MAX  64	  /* frames a sendmmsg */
+#define ETYPE	   0x88b5 /* IEEE 802 local experimental 1 */
+#define LEARN_STEP (20 * 1000 * 1000L)
+#define LEARN_MAX  250		       /* steps */
 #define DRAIN_STEP (50 * 1000 * 1000L) /* quiet that long: all is through */
 #define DRAIN_MAX  40		       /* steps */
 
@@ -90,6 +93,34 @@ static void sender_open(struct end *a)
 	if (setsockopt(a->sock, SOL_PACKET, PACKET_QDISC_BYPASS, &one,
 		       sizeof(one)) < 0)
 		err(1, "PACKET_QDISC_BYPASS");
+}
+
+static void frame_make(uint8_t *frame, const struct end *from,
+		       const struct end *to)
+{
+	memcpy(frame, to->mac, ETH_ALEN);
+	memcpy(frame + ETH_ALEN, from->mac, ETH_ALEN);
+	frame[12] = ETYPE >> 8;
+	frame[13] = ETYPE & 0xff;
+}
+
+/* From B to A, until something arrives there. */
+static void learn(const struct end *a, const struct end *b)
+{
+	struct timespec step = { .tv_nsec = LEARN_STEP };
+	uint64_t before = tool_received(a->dev_stats, a->dev, NULL);
+	uint8_t frame[FRAME_LEN] = { 0 };
+
+	frame_make(frame, b, a);
+	for (int i = 0; i < LEARN_MAX; i++) {
+		if (send(b->sock, frame, sizeof(frame), 0) < 0 &&
+		    errno != ENETDOWN && errno != ENOBUFS)
+			err(1, "%s", b->dev);
+		nanosleep(&step, NULL);
+		if (tool_received(a->dev_stats, a->dev, NULL) != before)
+			return;
+	}
+	errx(1, "nothing gets from %s to %s", b->dev, a->dev);
 }
 
 static void offer_run(struct offer *o, int sock, const uint8_t *frame)
@@ -168,10 +199,9 @@ int main(int argc, char **argv)
 	end_open(&a, argv[optind]);
 	end_open(&b, argv[optind + 1]);
 	sender_open(&a);
-	memcpy(frame, b.mac, ETH_ALEN);
-	memcpy(frame + ETH_ALEN, a.mac, ETH_ALEN);
-	frame[12] = ETYPE >> 8;
-	frame[13] = ETYPE & 0xff;
+	sender_open(&b);
+	learn(&a, &b);
+	frame_make(frame, &a, &b);
 
 	for (int i = 0; i < npids; i++)
 		cpu -= tool_process_cpu(pid[i]);

@@ -13,7 +13,8 @@ bench_programs += tests/bench/flood
 tests_bench_flood_SOURCES = tests/bench/flood.c $(bench_tool)
 tests_bench_flood_LDADD =
 bench_tool = tests/bench/tool.c tests/bench/tool.h
-EXTRA_DIST += tests/bench/run tests/bench/stage.py tests/bench/contestants.py
+# Not the folder: `make dist` would take the objects of a build along.
+EXTRA_DIST += tests/bench/run $(wildcard $(srcdir)/tests/bench/*.py)
 
 # The forwarding database, and beside it what of its peers is installed.
 bench_programs += tests/bench/fdb
