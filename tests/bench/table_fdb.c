@@ -47,8 +47,7 @@ static uint64_t batch(void *t, const uint64_t *key, uint32_t n)
 	for (uint32_t i = 0; i < n; i += TABLES_BATCH) {
 		uint32_t m = n - i < TABLES_BATCH ? n - i : TABLES_BATCH;
 
-		for (uint32_t j = 0; j < m; j++)
-			hash[j] = fdb_prefetch(t, key[i + j]);
+		fdb_prefetch_many(t, key + i, m, hash);
 		for (uint32_t j = 0; j < m; j++)
 			sum += fdb_lookup_at(t, key[i + j], hash[j]);
 	}
