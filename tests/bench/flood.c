@@ -234,5 +234,6 @@ int main(int argc, char **argv)
 	if (f.devices)
 		device_open(&f);
 	measure(&f, seconds);
+	free(f.tap);
 	return 0;
 }

@@ -306,5 +306,6 @@ int main(int argc, char **argv)
 	for (k = 0; k < GUEST_KINDS; k++)
 		if (all || wanted[k])
 			measure(&h, (enum guest_kind)k);
+	free(h.seen);
 	return 0;
 }
