@@ -13,26 +13,26 @@ bench_programs += tests/bench/flood
 tests_bench_flood_SOURCES = tests/bench/flood.c $(bench_tool)
 tests_bench_flood_LDADD =
 bench_tool = tests/bench/tool.c tests/bench/tool.h
-# Not the folder: `make dist` would take the objects of a build along.
-EXTRA_DIST += tests/bench/run $(wildcard $(srcdir)/tests/bench/*.py)
+EXTRA_DIST += tests/bench/run \
+	tests/bench/contestants.py tests/bench/flood.py \
+	tests/bench/guests.py tests/bench/holders.py tests/bench/report.py \
+	tests/bench/scale.py tests/bench/stage.py tests/bench/subject.py \
+	tests/bench/tables.py tests/bench/workers.py
 
 # The forwarding database, and beside it what of its peers is installed.
 bench_programs += tests/bench/fdb
 tests_bench_fdb_SOURCES = tests/bench/fdb.c tests/bench/tables.h \
-	tests/bench/table_fdb.c
-tests_bench_fdb_CPPFLAGS = $(AM_CPPFLAGS)
-tests_bench_fdb_LDADD = fdb/libfdb.a base/libbase.a
+	tests/bench/table_fdb.c tests/bench/table_glib.c \
+	tests/bench/table_liburcu.c tests/bench/table_uthash.c
+tests_bench_fdb_CPPFLAGS = $(AM_CPPFLAGS) $(GLIB_CFLAGS) $(LIBURCU_CFLAGS)
+tests_bench_fdb_LDADD = fdb/libfdb.a base/libbase.a $(GLIB_LIBS) \
+	$(LIBURCU_LIBS)
 if HAVE_UTHASH
-tests_bench_fdb_SOURCES += tests/bench/table_uthash.c
 tests_bench_fdb_CPPFLAGS += -DHAVE_UTHASH
 endif
 if HAVE_GLIB
-tests_bench_fdb_SOURCES += tests/bench/table_glib.c
-tests_bench_fdb_CPPFLAGS += -DHAVE_GLIB $(GLIB_CFLAGS)
-tests_bench_fdb_LDADD += $(GLIB_LIBS)
+tests_bench_fdb_CPPFLAGS += -DHAVE_GLIB
 endif
 if HAVE_LIBURCU
-tests_bench_fdb_SOURCES += tests/bench/table_liburcu.c
-tests_bench_fdb_CPPFLAGS += -DHAVE_LIBURCU $(LIBURCU_CFLAGS)
-tests_bench_fdb_LDADD += $(LIBURCU_LIBS)
+tests_bench_fdb_CPPFLAGS += -DHAVE_LIBURCU
 endif

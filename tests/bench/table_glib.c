@@ -1,4 +1,5 @@
 /* GLib's GHashTable: open addressing over pointers. */
+#ifdef HAVE_GLIB
 #include "tests/bench/tables.h"
 
 #include <glib.h>
@@ -85,3 +86,5 @@ const struct table table_glib = {
 	.learn = learn,
 	.lookup = lookup,
 };
+
+#endif /* HAVE_GLIB */

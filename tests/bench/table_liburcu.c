@@ -1,4 +1,5 @@
 /* liburcu's lfht: a lock-free hash table, split-ordered lists. */
+#ifdef HAVE_LIBURCU
 #define _LGPL_SOURCE /* its readers' functions inlined */
 #include "tests/bench/tables.h"
 
@@ -129,3 +130,5 @@ const struct table table_liburcu = {
 	.learn = learn,
 	.lookup = lookup,
 };
+
+#endif /* HAVE_LIBURCU */

@@ -1,4 +1,5 @@
 /* uthash: a hash in macros, chains of nodes. */
+#ifdef HAVE_UTHASH
 #include "tests/bench/tables.h"
 
 #include <stdlib.h>
@@ -90,3 +91,5 @@ const struct table table_uthash = {
 	.learn = learn,
 	.lookup = lookup,
 };
+
+#endif /* HAVE_UTHASH */
