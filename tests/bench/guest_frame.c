@@ -139,6 +139,7 @@ void guest_frame_make(struct guest_frame *f, enum guest_kind kind, uint8_t src,
 	for (uint32_t i = f->headers; i < f->len; i++)
 		f->bytes[i] = (uint8_t)(i * 7);
 	headers_put(f, src, dst, tcp_header);
+	guest_frame_number(f, 0);
 }
 
 void guest_frame_free(struct guest_frame *f)

@@ -37,12 +37,12 @@ enum guest_verdict {
 /* "small": 60 bytes; "mtu": 1514; "gso": 64 KB. */
 extern const char *const guest_kind_name[GUEST_KINDS];
 
-/* A frame of this kind between two addresses that end with these bytes. */
+/* Frame 0 of this kind, between two addresses that end with these bytes. */
 void guest_frame_make(struct guest_frame *f, enum guest_kind kind, uint8_t src,
 		      uint8_t dst);
 void guest_frame_free(struct guest_frame *f);
 
-/* Give it its number. */
+/* Give it another number. */
 void guest_frame_number(struct guest_frame *f, uint32_t number);
 
 /*
