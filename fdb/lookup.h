@@ -5,10 +5,10 @@
  * ---------------------------------
  * A slot gets a new tenant in four stores, in this order: key = 0, where (new
  * port, generation + 1; release), seen, key (release). A move of a tenant is
- * one store to `where` with the generation unchanged. A reader that found
- * its key in a slot loads where (acquire), key (acquire), and where again,
- * and believes it if the key is still its own and both looks at `where` show
- * the same generation. Then:
+ * one store to `where` with the generation unchanged. A reader that has
+ * picked a slot (where it found its key, or any) loads where (acquire), key
+ * (acquire), and where again, and believes it if the key is its own and both
+ * looks at `where` show the same generation. Then:
  *
  *  - The first `where`, of generation g, was stored after "key = 0" of g, so
  *    the key was stored in g or later.
