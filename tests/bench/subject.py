@@ -34,6 +34,7 @@ class Subject:
     def __init__(self, stage, options):
         self.stage, self.options = stage, options
         self.samples = {}  # name: [{row key: value}]
+        self.about = {}    # name: what it is
 
     @property
     def name(self):
