@@ -94,7 +94,6 @@
 #define FDB_AGE_DEFAULT	    300u	  /* IEEE 802.1Q-2022 table 8-6 */
 #define FDB_SHARE_DEFAULT   50u		  /* percent */
 #define FDB_PORTS_MAX	    FDB_PORT_MASK /* what a slot can hold, less one */
-#define FDB_NONE	    UINT32_MAX	  /* no port: the address is unknown */
 #define FDB_ANY		    (-1)	  /* filter: any port, any VID */
 #define FDB_STRIDE	    1024u /* buckets done in one hold of the lock */
 #define FDB_EVENTS_MAX	    4096u /* change records kept for draining */

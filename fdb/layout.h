@@ -54,6 +54,8 @@
 #define FDB_GEN_MASK  0xff000000u
 #define FDB_GEN_ONE   0x01000000u
 
+#define FDB_NONE 0xffffffffu /* no port: the address is unknown */
+
 struct fdb_slot {
 	FDB_ATOMIC(uint64_t) key;
 	FDB_ATOMIC(uint32_t) where;
@@ -147,6 +149,19 @@ static inline uint32_t fdb_bucket_second(uint64_t hash, uint32_t mask)
 	uint32_t second = (uint32_t)(hash >> 32) & mask;
 
 	return second == first ? first ^ 1 : second;
+}
+
+/*
+ * What to make of a slot that was read for a key: the `where` word, the key
+ * word, `where` again. Returns the later `where`, or FDB_NONE where they don't
+ * belong together; that is no possible word, as ports are below FDB_PORTS_MAX.
+ */
+static inline uint32_t fdb_slot_judge(uint64_t key, uint32_t before,
+				      uint64_t word, uint32_t after)
+{
+	if (word != (key | FDB_KEY_VALID) || (before ^ after) & FDB_GEN_MASK)
+		return FDB_NONE;
+	return after;
 }
 
 #endif

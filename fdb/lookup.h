@@ -119,19 +119,6 @@ static inline struct fdb_slot *fdb_find(const struct fdb *fdb, uint64_t key,
 		       : NULL;
 }
 
-/*
- * What to make of a slot that was read for a key: the `where` word, the key
- * word, `where` again. Returns the later `where`, or FDB_NONE where they don't
- * belong together; that is no possible word, as ports are below FDB_PORTS_MAX.
- */
-static inline uint32_t fdb_slot_judge(uint64_t key, uint32_t before,
-				      uint64_t word, uint32_t after)
-{
-	if (word != (key | FDB_KEY_VALID) || (before ^ after) & FDB_GEN_MASK)
-		return FDB_NONE;
-	return after;
-}
-
 /* The slot's `where` word if it is this key's, else FDB_NONE. */
 static inline uint32_t fdb_slot_where(const struct fdb_slot *s, uint64_t key)
 {

@@ -34,6 +34,8 @@
 	X(ISOLATED, "isolated", "both ports are isolated or one may not")    \
 	X(VLAN_EGRESS, "vlan-egress", "destination port isn't in the VLAN")  \
 	X(NO_DESTINATION, "no-destination", "no other port takes the frame") \
+	X(PUNT_BUDGET, "punt-budget",                                        \
+	  "too many of the port's frames wait for userspace (fast path)")    \
 	/* egress */                                                         \
 	X(MTU, "mtu", "longer than the egress port's MTU")                   \
 	X(GSO, "gso", "super-frame that can't be segmented for this port")   \

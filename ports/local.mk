@@ -1,6 +1,7 @@
 noinst_LIBRARIES += ports/libports.a
 ports_libports_a_SOURCES = \
 	ports/capfile.c ports/capfile.h ports/capfile_acquire.c \
+	ports/cpu_acquire.c ports/cpu_acquire.h \
 	ports/csum.c ports/csum.h \
 	ports/device.c ports/device.h \
 	ports/drop.c ports/drop.h \

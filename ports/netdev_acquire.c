@@ -143,7 +143,8 @@ static int lock_to_device(int fd, int ifindex)
 	return set_int(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
 }
 
-/* All options before the socket listens: no frame comes without them. */
+/* All options before the socket listens (listen_if_slow): no frame comes
+ * without them. */
 static int setup_rx(int fd, int ifindex, bool promisc)
 {
 	struct packet_mreq mreq = {
@@ -164,7 +165,7 @@ static int setup_rx(int fd, int ifindex, bool promisc)
 	    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &mreq,
 		       sizeof(mreq)))
 		r = -errno;
-	return r ? r : bind_device(fd, ifindex, ETH_P_ALL);
+	return r ? r : bind_device(fd, ifindex, 0);
 }
 
 static int setup_tx(int fd, int ifindex, bool bypass)
@@ -216,6 +217,18 @@ static int open_sockets(const struct port_request *rq,
 					     link->ifname);
 	}
 	return 0;
+}
+
+/* Unless another way takes what comes: then a listening socket would cost every
+ * frame. */
+static int listen_if_slow(const struct port_grant *grant, struct error *err)
+{
+	int r = grant->fast ? 0
+			    : bind_device(grant->fd[NETDEV_RX], grant->ifindex,
+					  ETH_P_ALL);
+
+	return r ? device_cannot(err, -r, "ifname", "listen on", grant->ifname)
+		 : 0;
 }
 
 /*
@@ -372,7 +385,10 @@ int netdev_acquire(const struct port_request *rq, struct port_grant *grant,
 	r = open_sockets(rq, &link, grant, err);
 	/* Quiet before it's up. */
 	if (!r)
-		r = netdev_guard_install(nl, grant, keep_ipv6, err);
+		r = netdev_guard_install(nl, grant, keep_ipv6, rq->netdev.fast,
+					 err);
+	if (!r)
+		r = listen_if_slow(grant, err);
 	/* A port that crashed may have taken the carrier. */
 	if (grant->undo.took_over && link.is_tap && link.up && !link.carrier)
 		grant->undo.carrier_off = true;

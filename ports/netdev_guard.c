@@ -28,6 +28,8 @@
  * default table. */
 #define GUARD_U32_HANDLE 0x80000800u
 
+static int fast_program = -1; /* see netdev_guard_program() */
+
 /* ---- IPv6 --------------------------------------------------------------- */
 
 static int ipv6_sysctl(const char *ifname, char *path, size_t size)
@@ -248,27 +250,23 @@ static int drop_program(void)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static int filter_add_bpf(struct netlink *nl, int ifindex, uint32_t info)
+/* flags: NLM_F_EXCL to add it, 0 to replace the one that is there; in between
+ * there is no moment without. The filter holds the program from here on. */
+static int filter_put_bpf(struct netlink *nl, int ifindex, uint32_t info,
+			  uint32_t handle, uint16_t flags, int prog)
 {
 	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
 	struct nlmsghdr *nlh;
 	struct nlattr *nest;
-	int prog, r;
 
-	prog = drop_program();
-	if (prog < 0)
-		return prog;
-	nlh = filter_request(buf, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
-			     ifindex, info, GUARD_HANDLE, "bpf");
+	nlh = filter_request(buf, RTM_NEWTFILTER, NLM_F_CREATE | flags, ifindex,
+			     info, handle, "bpf");
 	nest = mnl_attr_nest_start(nlh, TCA_OPTIONS);
 	mnl_attr_put_u32(nlh, TCA_BPF_FD, (uint32_t)prog);
 	mnl_attr_put_strz(nlh, TCA_BPF_NAME, GUARD_NAME);
 	mnl_attr_put_u32(nlh, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
 	mnl_attr_nest_end(nlh, nest);
-	r = netlink_talk(nl, nlh, NULL, NULL);
-	/* The filter holds the program from here on. */
-	close(prog);
-	return r;
+	return netlink_talk(nl, nlh, NULL, NULL);
 }
 
 /* Without BPF: match anything, and the generic action "drop". */
@@ -346,30 +344,77 @@ static bool clsact_in_use(struct netlink *nl, int ifindex)
 
 /* ---- both --------------------------------------------------------------- */
 
-static int filter_add(struct netlink *nl, int ifindex, uint32_t prios)
+/* A filter for ETH_P_ALL with a priority that nobody has; prog -1: without BPF.
+ */
+static int filter_add(struct netlink *nl, int ifindex, uint32_t prios, int prog)
 {
 	uint32_t info, n = 0;
-	int r;
 
 	while (n < GUARD_PRIOS && prios & 1u << n)
 		n++;
 	if (n == GUARD_PRIOS)
 		return -EEXIST;
 	info = TC_H_MAKE((GUARD_PRIO + n) << 16, htons(ETH_P_ALL));
-	r = filter_add_bpf(nl, ifindex, info);
-	return r ? filter_add_u32(nl, ifindex, info) : 0;
+	return prog < 0 ? filter_add_u32(nl, ifindex, info)
+			: filter_put_bpf(nl, ifindex, info, GUARD_HANDLE,
+					 NLM_F_EXCL, prog);
+}
+
+/* Add ours, or put it in the place of the one that is there. */
+static int filter_put(struct netlink *nl, int ifindex,
+		      const struct filters *all, int prog)
+{
+	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
+	int r;
+
+	if (all->ours && prog >= 0 && !strcmp(all->kind, "bpf"))
+		return filter_put_bpf(nl, ifindex, all->info, all->handle, 0,
+				      prog);
+	/* What drops everything needs no other one of its kind. */
+	if (all->ours && prog < 0 && strcmp(all->kind, "bpf") != 0)
+		return 0;
+	r = filter_add(nl, ifindex, all->prios, prog);
+	if (r || !all->ours)
+		return r;
+	return netlink_talk(nl,
+			    filter_request(buf, RTM_DELTFILTER, 0, ifindex,
+					   all->info, all->handle, all->kind),
+			    NULL, NULL);
+}
+
+/* With the program that is asked for, or what else there is. */
+static int filter_choose(struct netlink *nl, struct port_grant *grant,
+			 const struct filters *all, bool fast)
+{
+	int prog, r;
+
+	if (fast && fast_program >= 0) {
+		r = filter_put(nl, grant->ifindex, all, fast_program);
+		grant->fast = !r;
+		if (!r)
+			return 0;
+		log_notice("port", "%s: no kernel fast path: %s", grant->ifname,
+			   strerror(-r));
+	}
+	prog = drop_program();
+	r = prog < 0 ? prog : filter_put(nl, grant->ifindex, all, prog);
+	if (prog >= 0)
+		close(prog);
+	return r ? filter_put(nl, grant->ifindex, all, -1) : 0;
 }
 
 /*
  * Where our filter is there already, a predecessor has crashed: the clsact is
  * then taken for his as well, to be removed if nobody else uses it.
  */
-static int filter_install(struct netlink *nl, struct port_grant *grant)
+static int filter_install(struct netlink *nl, struct port_grant *grant,
+			  bool fast)
 {
 	struct port_undo *undo = &grant->undo;
 	struct filters all;
 	int r;
 
+	grant->fast = false;
 	r = clsact_change(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
 			  grant->ifindex);
 	if (r && r != -EEXIST)
@@ -378,8 +423,8 @@ static int filter_install(struct netlink *nl, struct port_grant *grant)
 	r = filters_find(nl, grant->ifindex, &all);
 	if (!r && all.ours)
 		undo->took_over = undo->added_clsact = true;
-	else if (!r)
-		r = filter_add(nl, grant->ifindex, all.prios);
+	if (!r)
+		r = filter_choose(nl, grant, &all, fast);
 	undo->added_filter = !r;
 	/* Alone it's of no use, and a successor wouldn't know whose it is. */
 	if (r && undo->added_clsact &&
@@ -397,12 +442,12 @@ static void unguarded(struct port_grant *grant, const char *what, int error)
 }
 
 int netdev_guard_install(struct netlink *nl, struct port_grant *grant,
-			 bool keep_ipv6, struct error *err)
+			 bool keep_ipv6, bool fast, struct error *err)
 {
 	int r;
 
 	grant->undo.ipv6_disabled = -1;
-	r = filter_install(nl, grant);
+	r = filter_install(nl, grant, fast);
 	if (r == -EPERM)
 		return error_set(err, EPERM, "not-permitted", "ifname",
 				 "CAP_NET_ADMIN is missing to keep the host's "
@@ -443,4 +488,26 @@ void netdev_guard_remove(struct netlink *nl, struct port_grant *grant)
 	}
 	undo->added_filter = undo->added_clsact = false;
 	undo->ipv6_disabled = -1;
+}
+
+void netdev_guard_program(int fd)
+{
+	fast_program = fd;
+}
+
+int netdev_guard_replace(struct netlink *nl, const struct port_grant *grant)
+{
+	struct filters all;
+	int r;
+
+	if (fast_program < 0)
+		return -ENOENT;
+	/* Somebody may have removed it. */
+	r = clsact_change(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
+			  grant->ifindex);
+	if (!r || r == -EEXIST)
+		r = filters_find(nl, grant->ifindex, &all);
+	if (!r)
+		r = filter_put(nl, grant->ifindex, &all, fast_program);
+	return r == -ENODEV ? 0 : r;
 }

@@ -9,10 +9,14 @@
  * before TC ingress, so the port loses nothing. (IPv4 says nothing unasked on
  * a device without an address.)
  *
+ * With the kernel fast path the filter is its program instead: it forwards
+ * what it can and lets the host's stack have as little of it.
+ *
  * The filter sits in a clsact qdisc, ours or one that's there already, behind
  * filters of a smaller priority number. It has a name: what a predecessor that
- * crashed has left is recognised by that, taken over and removed in the end,
- * IPv6 included; others' filters are left alone wherever they are.
+ * crashed has left is recognised by that, taken over (its program is replaced
+ * by ours) and removed in the end, IPv6 included; others' filters are left
+ * alone wherever they are.
  *
  * Threads: the main thread. Ownership: nothing is held but kernel state,
  * described by struct port_undo.
@@ -29,11 +33,28 @@
  * can't drop at ingress: the port works, the host may answer beside it.
  *
  * keep_ipv6  leave IPv6 alone: turning it off would lose addresses for good
+ * fast       by the fast path's program; grant->fast says whether it is, for
+ *            where it can't be had or doesn't go in there, the frames are just
+ *            dropped
  *
  * Returns 0 or -errno with *err.
  */
 int netdev_guard_install(struct netlink *nl, struct port_grant *grant,
-			 bool keep_ipv6, struct error *err)
+			 bool keep_ipv6, bool fast, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * The fast path's program at TC ingress (borrowed), or -1: there is none, which
+ * is how a process begins.
+ */
+void netdev_guard_program(int fd);
+
+/*
+ * Put the program that there is now in the place of the one that
+ * netdev_guard_install() has put in. A device that is gone is fine. Returns 0
+ * or -errno, and the one before is still there.
+ */
+int netdev_guard_replace(struct netlink *nl, const struct port_grant *grant)
 	__attribute__((warn_unused_result));
 
 /* Take back what install noted. The device may be gone. */

@@ -3,6 +3,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "switchd/config.h"
+#include "switchd/fastpath.h"
 #include "switchd/helper.h"
 
 #include <errno.h>
@@ -305,6 +306,61 @@ void broker_forget(struct broker *b)
 
 	if (b && call_plain(b, &m, NULL, 0, NULL) < 0)
 		log_warning("daemon", "the monitor may hold what nobody needs");
+}
+
+/* ---- The kernel fast path ---- */
+
+static int no_fastpath(const char *why, struct error *err)
+{
+	return error_set(err, ENOTSUP, "no-fast-path", NULL, "%s", why);
+}
+
+int broker_fastpath(struct broker *b, struct proto_fastpath *out,
+		    int fd[FASTPATH_FDS], struct error *err)
+{
+	struct proto_msg m = CALL(PROTO_FASTPATH);
+	int got[PROTO_FDS_MAX], r;
+
+	if (!b)
+		return no_fastpath("the switch runs without a monitor", err);
+	r = call(b, &m, NULL, 0, got, err);
+	if (r == -EINVAL) /* one from before there was any */
+		return no_fastpath("the monitor doesn't know it", err);
+	if (r < 0)
+		return r;
+	if (m.head.nfds != FASTPATH_FDS ||
+	    m.fastpath.version != FASTPATH_VERSION) {
+		proto_close_fds(got, m.head.nfds);
+		return no_fastpath("the monitor has another version's", err);
+	}
+	*out = m.fastpath;
+	for (int i = 0; i < FASTPATH_FDS; i++)
+		fd[i] = got[i];
+	return 0;
+}
+
+int broker_place(struct broker *b, const struct port_grant *grant,
+		 uint32_t index, struct error *err)
+{
+	struct proto_msg m = CALL(PROTO_PLACE);
+
+	if (!b)
+		return no_fastpath("the switch runs without a monitor", err);
+	m.head.handle = grant->handle;
+	m.head.arg = index;
+	return call_plain(b, &m, NULL, 0, err);
+}
+
+int broker_xdp(struct broker *b, const struct port_grant *grant, bool on,
+	       struct error *err)
+{
+	struct proto_msg m = CALL(PROTO_XDP);
+
+	if (!b)
+		return no_fastpath("the switch runs without a monitor", err);
+	m.head.handle = grant->handle;
+	m.head.arg = on;
+	return call_plain(b, &m, NULL, 0, err);
 }
 
 /* ---- Files and names ---- */

@@ -16,6 +16,7 @@
 #ifndef SWITCHD_BROKER_H
 #define SWITCHD_BROKER_H
 
+#include "switchd/fastpath_load.h"
 #include "switchd/proto.h"
 
 #include <jansson.h>
@@ -54,6 +55,26 @@ void broker_release(struct broker *b, const struct port_request *rq,
 void broker_be_keeper(struct broker *b);
 /* Everything has been adopted that will be: the rest may go. */
 void broker_forget(struct broker *b);
+
+/* ---- The kernel fast path ---- */
+
+/*
+ * What the monitor has of it: the maps' sizes and descriptors (enum
+ * fastpath_fd), the caller's. Returns 0; -ENOTSUP with *err, whose message says
+ * why there is none; or -errno with *err.
+ */
+int broker_fastpath(struct broker *b, struct proto_fastpath *out,
+		    int fd[FASTPATH_FDS], struct error *err)
+	__attribute__((warn_unused_result));
+/* A device whose grant is `fast` is port `index` there; FASTPATH_NO_PORT: none.
+ * Returns 0 or -errno with *err. */
+int broker_place(struct broker *b, const struct port_grant *grant,
+		 uint32_t index, struct error *err)
+	__attribute__((warn_unused_result));
+/* One that is placed gets the XDP program, or loses it. Returns 0 or -errno
+ * with *err; -EOPNOTSUPP: it can't have it. */
+int broker_xdp(struct broker *b, const struct port_grant *grant, bool on,
+	       struct error *err) __attribute__((warn_unused_result));
 
 /* ---- Files and names ---- */
 

@@ -14,9 +14,14 @@ const struct rpc_param config_switch_params[] = {
 		  "seconds until a silent address is forgotten, 0 = never"),
 	PARAM_ENUM("vlan-protocol", tag_words,
 		   "which tags are ours; the others are payload"),
+	PARAM_INT("poll-us", 0, SWITCH_POLL_US_MAX,
+		  "microseconds that a worker stays awake for more frames"),
 	PARAM_STRING("forward-reserved", 127,
 		     "link-local groups to forward: none, all, or a list of "
 		     "stp, lacp, eapol, lldp, or last digits 0 to f"),
+	PARAM_BOOL("fast-path", "the kernel forwards what it can"),
+	PARAM_INT("fast-path-dead-after", 0, 86400,
+		  "seconds that it goes on without the switch, 0 = for ever"),
 	{ 0 },
 };
 
@@ -65,6 +70,9 @@ static const struct rpc_param daemon_params[] = {
 	PARAM_INT("workers", 1, SWITCH_WORKERS_MAX, "datapath threads"),
 	PARAM_INT("ports-max", 2, 65535, "bound on the number of ports"),
 	PARAM_INT("fdb-entries", 64, FDB_ENTRIES_MAX, "size of the FDB"),
+	{ .name = "fast-path",
+	  .type = RPC_BOOL,
+	  .summary = "forward in the kernel what can be" },
 	{ .name = "roles", .type = RPC_OBJECT }, /* see roles.h */
 	{ .name = "users", .type = RPC_OBJECT },
 	{ 0 },
@@ -135,8 +143,12 @@ int config_settings(const json_t *params, struct switch_settings *s,
 	const char *list = rpc_get_string(params, "forward-reserved", NULL);
 
 	s->age_s = (uint32_t)rpc_get_int(params, "age", s->age_s);
+	s->poll_us = (uint32_t)rpc_get_int(params, "poll-us", s->poll_us);
 	if (tags)
 		s->tpid = strcmp(tags, "802.1ad") ? 0x8100 : 0x88a8;
+	s->fast_path = rpc_get_bool(params, "fast-path", s->fast_path);
+	s->dead_after_s = (uint32_t)rpc_get_int(params, "fast-path-dead-after",
+						s->dead_after_s);
 	return list ? parse_reserved(list, &s->forward_reserved, err) : 0;
 }
 
@@ -153,9 +165,12 @@ json_t *config_settings_show(const struct switch_settings *s)
 		*p++ = digits[i];
 		*p = '\0';
 	}
-	return json_pack("{s:i,s:s,s:s}", "age", (int)s->age_s, "vlan-protocol",
-			 s->tpid == 0x8100 ? "802.1Q" : "802.1ad",
-			 "forward-reserved", *list ? list : "none");
+	return json_pack("{s:i,s:s,s:i,s:s,s:b,s:i}", "age", (int)s->age_s,
+			 "vlan-protocol",
+			 s->tpid == 0x8100 ? "802.1Q" : "802.1ad", "poll-us",
+			 (int)s->poll_us, "forward-reserved",
+			 *list ? list : "none", "fast-path", s->fast_path,
+			 "fast-path-dead-after", (int)s->dead_after_s);
 }
 
 void config_daemon(const json_t *config, struct config_daemon *out)
@@ -178,6 +193,7 @@ void config_daemon(const json_t *config, struct config_daemon *out)
 	out->workers = (uint32_t)rpc_get_int(d, "workers", 0);
 	out->ports_max = (uint32_t)rpc_get_int(d, "ports-max", 0);
 	out->fdb_entries = (uint32_t)rpc_get_int(d, "fdb-entries", 0);
+	out->fast_path = rpc_get_bool(d, "fast-path", true);
 }
 
 /* ---- Checking ---- */

@@ -37,6 +37,7 @@ struct config_daemon {
 	uint32_t helper_max; /* ports a user may hold through the helper */
 	uint32_t workers;    /* 0 = default */
 	uint32_t ports_max, fdb_entries;
+	bool fast_path; /* if the kernel has it */
 };
 
 /* Tables that the methods share with the file. */

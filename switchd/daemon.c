@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "ports/link.h"
 #include "ports/pcap.h"
+#include "switchd/fastpath_map.h"
 #include "switchd/journal.h"
 #include "switchd/notify.h"
 #include "switchd/roles.h"
+#include "switchd/switch_fast.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -182,10 +184,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	fdb_age(d->sw->shared.fdb, daemon_now_s(),
 		buckets / AGE_SWEEP_S ? buckets / AGE_SWEEP_S : buckets);
+	switch_fast_tick(d->sw, daemon_now_s());
 	/* It wakes the monitor: not for nothing. */
 	if (d->broker && d->start.facts.flags & PROTO_START_WATCHED)
 		broker_say(d->broker, PROTO_ALIVE, NULL, 0);
 	daemon_compact(d, false);
+	switch_balance(d->sw, clock_ns());
 	if (link_monitor_pending(d->links))
 		on_link(-1, 0, d);
 	if (d->sw->dirty) /* a snapshot that found no memory */
@@ -528,6 +532,9 @@ void daemon_free(struct daemon *d)
 	d->rpc = d->helper = NULL;
 	roles_free(d->roles);
 	switch_free(d->sw);
+	if (d->cpu_port)
+		d->cpu_port->ops->close(d->cpu_port);
+	fastpath_free(d->fastpath);
 	for (unsigned int i = 0; i < sizeof(ev) / sizeof(ev[0]); i++)
 		if (ev[i])
 			event_free(ev[i]);

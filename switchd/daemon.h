@@ -57,7 +57,10 @@ struct daemon {
 	uint64_t watchdog_ns; /* 0: no watchdog */
 	int exit_status;
 
-	struct broker *broker; /* NULL: no monitor */
+	struct broker *broker;	   /* NULL: no monitor */
+	struct fastpath *fastpath; /* the kernel's; NULL: none */
+	struct port *cpu_port;	   /* what comes up from there */
+	bool restored;		   /* by what an earlier process has left */
 	struct broker_start start;
 	struct journal *journal; /* NULL: no monitor, or not live yet */
 	bool live;		 /* this process forwards */

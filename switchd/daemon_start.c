@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "switchd/fastpath_map.h"
 #include "switchd/journal.h"
 #include "switchd/ledger.h"
 #include "switchd/methods.h"
@@ -12,12 +13,23 @@
 #include "switchd/sockets.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#define WORKERS_DEFAULT 1
-
 /* ---- The pieces ---- */
+
+/* Half of the CPUs that this process may use, for guests want the others. */
+static unsigned int workers_default(void)
+{
+	cpu_set_t cpus;
+	unsigned int n = 2;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+		n = (unsigned int)CPU_COUNT(&cpus);
+	n /= 2;
+	return n < 1 ? 1 : n > SWITCH_WORKERS_MAX ? SWITCH_WORKERS_MAX : n;
+}
 
 /* Everything that the file or the command line leaves open. */
 static int resolve(struct daemon *d, struct error *err)
@@ -29,7 +41,7 @@ static int resolve(struct daemon *d, struct error *err)
 	if (d->options.workers)
 		d->settings.workers = d->options.workers;
 	if (!d->settings.workers)
-		d->settings.workers = WORKERS_DEFAULT;
+		d->settings.workers = workers_default();
 	if (!d->broker)
 		return sockets_resolve(&d->settings, d->options.socket, err);
 	snprintf(d->settings.socket, sizeof(d->settings.socket), "%s",
@@ -37,6 +49,48 @@ static int resolve(struct daemon *d, struct error *err)
 	snprintf(d->settings.helper_socket, sizeof(d->settings.helper_socket),
 		 "%s", d->start.facts.helper_socket);
 	return 0;
+}
+
+/* The CPU port is a TAP like others, which the monitor has made. */
+static struct port *open_cpu_port(int fd, struct error *err)
+{
+	struct port_request rq = { .type = "tap", .name = "cpu" };
+	struct port_grant grant = { .nfds = 1,
+				    .fd = { fd },
+				    .mtu = PORT_MTU_MAX,
+				    .vnet_len = ETHER_VNET_LEN };
+
+	return port_ops_tap.open(&rq, &grant, err);
+}
+
+/* There may be none: then everything works by packet sockets. */
+static void open_fastpath(struct daemon *d)
+{
+	struct fdb_config fdb = FDB_CONFIG_INIT;
+	struct fastpath_extent e = { 0 };
+	struct proto_fastpath facts;
+	struct error err = { 0 };
+	int fd[FASTPATH_FDS];
+
+	if (broker_fastpath(d->broker, &facts, fd, &err) < 0) {
+		log_info("fastpath", "%s", err.message);
+		return;
+	}
+	fdb.entries = facts.fdb_entries;
+	fdb.ports = facts.ports_max;
+	e = (struct fastpath_extent){ .version = facts.version,
+				      .ports_max = facts.ports_max,
+				      .cpus = facts.cpus,
+				      .fdb_entries = facts.fdb_entries,
+				      .fdb_size = fdb_memory_size(&fdb) };
+	d->fastpath = fastpath_open(&e, fd, &err);
+	if (d->fastpath)
+		d->cpu_port = open_cpu_port(fastpath_cpu_fd(d->fastpath), &err);
+	if (d->cpu_port)
+		return;
+	log_warning("fastpath", "%s", err.message);
+	fastpath_free(d->fastpath);
+	d->fastpath = NULL;
 }
 
 static int make_switch(struct daemon *d, struct error *err)
@@ -48,8 +102,12 @@ static int make_switch(struct daemon *d, struct error *err)
 		.fdb_entries = d->settings.fdb_entries,
 		.broker = d->broker,
 		.fdb_fd = d->broker ? d->start.kept[KEEP_FDB] : -1,
+		.fdb_kept = d->restored,
 	};
 
+	open_fastpath(d);
+	o.fastpath = d->fastpath;
+	o.cpu_port = d->cpu_port;
 	if (getrandom(o.fdb_secret, sizeof(o.fdb_secret), 0) < 0)
 		return error_set(err, errno, "no-random", NULL, "getrandom: %s",
 				 strerror(errno));
@@ -237,7 +295,8 @@ static int keep_all(struct daemon *d, struct error *err)
 	if (r == 0)
 		r = broker_keep(d->broker, KEEP_LEDGER,
 				ledger_fd(d->sw->shared.ledger));
-	if (r == 0)
+	/* The kernel's own is the monitor's in any case. */
+	if (r == 0 && !d->fastpath)
 		r = broker_keep(d->broker, KEEP_FDB, switch_fdb_fd(d->sw));
 	if (r < 0)
 		return error_set(err, -r, "no-memory", NULL,
@@ -343,6 +402,7 @@ static int load_state(struct daemon *d, const json_t *state, bool upgrade,
 
 	json_decref(config);
 	d->daemon_json = json_incref(daemon);
+	d->restored = true;
 	if (r == 0)
 		r = make_parts(d, err);
 	if (r == 0) {

@@ -44,10 +44,10 @@ enum decide_tag {
 	DECIDE_TAG_VID,	 /* with its VLAN's, priority kept */
 };
 
-/* Is a VID in a set of 4096 bits? */
+/* Is a VID in a set of 4096 bits? (The mask is for BPF's verifier.) */
 static inline bool decide_vlan_test(const uint64_t *vlans, unsigned int vid)
 {
-	return vlans[vid >> 6] >> (vid & 63) & 1;
+	return vlans[vid >> 6 & 63] >> (vid & 63) & 1;
 }
 
 static inline void decide_vlan_set(uint64_t *vlans, unsigned int vid)
@@ -89,6 +89,41 @@ static inline bool decide_pass(const struct decide_port *in,
 	return (!(in->flags & DECIDE_ISOLATED) ||
 		(out->flags & DECIDE_UPLINK)) &&
 	       (!(out->flags & DECIDE_ISOLATED) || (in->flags & DECIDE_UPLINK));
+}
+
+/* What becomes of a frame for an address that is behind one port. */
+enum decide_verdict {
+	DECIDE_FORWARD,
+	DECIDE_HAIRPIN,	     /* it came from there */
+	DECIDE_OUT_DISABLED, /* that port is disabled */
+	DECIDE_OUT_VLAN,     /* ... isn't in the VLAN */
+	DECIDE_APART,	     /* isolation */
+	DECIDE_VERDICTS
+};
+
+/* Initialiser of an array [DECIDE_VERDICTS]: as what it counts (ports/drop.h).
+ */
+#define DECIDE_DROPS                                   \
+	{                                              \
+		[DECIDE_HAIRPIN] = DROP_HAIRPIN,       \
+		[DECIDE_OUT_DISABLED] = DROP_DISABLED, \
+		[DECIDE_OUT_VLAN] = DROP_VLAN_EGRESS,  \
+		[DECIDE_APART] = DROP_ISOLATED,        \
+	}
+
+/* A frame of VLAN `vid` that came by `in`, for an address behind `out`; `same`:
+ * the two are one port. */
+static inline enum decide_verdict decide_unicast(const struct decide_port *in,
+						 const struct decide_port *out,
+						 bool same, uint16_t vid)
+{
+	if (same)
+		return DECIDE_HAIRPIN;
+	if (!(out->flags & DECIDE_ENABLED))
+		return DECIDE_OUT_DISABLED;
+	if (!decide_in_vlan(out, vid))
+		return DECIDE_OUT_VLAN;
+	return decide_pass(in, out) ? DECIDE_FORWARD : DECIDE_APART;
 }
 
 /* How a frame of VLAN `vid` that came by `in` leaves through `out`. */

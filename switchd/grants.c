@@ -1,6 +1,8 @@
 #include "switchd/grants.h"
 
 #include "base/log.h"
+#include "ports/netdev_guard.h"
+#include "switchd/fastpath.h"
 #include "switchd/proto.h"
 
 #include <errno.h>
@@ -24,8 +26,12 @@ static uint32_t handle_of(const struct grants *t, const struct grant *g)
 	return (uint32_t)g->generation << 16 | (uint32_t)(g - t->g + 1);
 }
 
-static void close_out(struct grant *g)
+static void close_out(const struct grants *t, struct grant *g)
 {
+	/* Before anything of the device changes, or its index is given to
+	 * another one. */
+	if (g->grant.fast)
+		fastpath_kernel_take_out(t->fastpath, g->grant.ifindex);
 	port_ops_find(g->rq.type)->release(&g->rq, &g->grant);
 	g->used = false;
 	g->claims = 0;
@@ -35,7 +41,7 @@ void grants_fini(struct grants *t)
 {
 	for (uint32_t i = 0; i < t->n; i++)
 		if (t->g[i].used)
-			close_out(&t->g[i]);
+			close_out(t, &t->g[i]);
 	free(t->g);
 	*t = (struct grants){ .max = t->max };
 }
@@ -119,7 +125,7 @@ static void clear_way(struct grants *t, const struct port_request *rq)
 		struct grant *g = &t->g[i];
 
 		if (g->used && !g->claims && in_the_way(g, rq))
-			close_out(g);
+			close_out(t, g);
 	}
 }
 
@@ -151,6 +157,9 @@ int grants_acquire(struct grants *t, const struct policy *p,
 	if (r < 0)
 		return r;
 	if (g) {
+		/* Its place is by a memory that nobody has any more. */
+		if (g->grant.fast)
+			fastpath_kernel_take_out(t->fastpath, g->grant.ifindex);
 		g->claims = SLOT_BIT(slot);
 		*out = g->grant;
 		return 0;
@@ -210,11 +219,11 @@ int grants_adjust(struct grant *g, const struct port_request *rq,
 	return r;
 }
 
-void grants_release(struct grant *g, unsigned int slot)
+void grants_release(struct grants *t, struct grant *g, unsigned int slot)
 {
 	g->claims &= (uint8_t)~SLOT_BIT(slot);
 	if (!g->claims)
-		close_out(g);
+		close_out(t, g);
 }
 
 void grants_unclaim(struct grants *t, unsigned int slot)
@@ -231,8 +240,108 @@ void grants_sweep(struct grants *t)
 		if (!g->used || g->claims)
 			continue;
 		log_info("monitor", "%s: nobody's any more", g->rq.name);
-		close_out(g);
+		close_out(t, g);
 	}
+}
+
+/* ---- The kernel fast path ---- */
+
+static int check_fast(const struct grants *t, const struct grant *g,
+		      struct error *err)
+{
+	if (t->fastpath && g->grant.fast && !strcmp(g->rq.type, "netdev"))
+		return 0;
+	return error_set(err, EINVAL, "not-fast", NULL,
+			 "%s has nothing to do with the kernel fast path",
+			 g->rq.name);
+}
+
+/* Whoever has left it there, and nobody claims. */
+static void clear_place(const struct grants *t, uint32_t index)
+{
+	int ifindex = fastpath_kernel_at(t->fastpath, index);
+
+	for (uint32_t i = 0; ifindex && i < t->n; i++) {
+		const struct grant *g = &t->g[i];
+
+		if (g->used && g->grant.fast && g->grant.ifindex == ifindex &&
+		    !g->claims)
+			fastpath_kernel_take_out(t->fastpath, ifindex);
+	}
+}
+
+/* XDP sends to TAPs: other drivers may take it, or lose it. */
+static bool is_tap(int ifindex)
+{
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+	bool yes = nl && netlink_link_get(nl, ifindex, NULL, &link) == 0 &&
+		   link.is_tap;
+
+	netlink_close(nl);
+	return yes;
+}
+
+int grants_place(struct grants *t, struct grant *g, uint32_t index,
+		 struct error *err)
+{
+	int ifindex = g->grant.ifindex, r = check_fast(t, g, err);
+
+	if (r < 0)
+		return r;
+	if (index == FASTPATH_NO_PORT) {
+		fastpath_kernel_take_out(t->fastpath, ifindex);
+		return 0;
+	}
+	clear_place(t, index);
+	r = fastpath_kernel_place(t->fastpath, ifindex, index, is_tap(ifindex));
+	if (r == -ERANGE)
+		return error_set(err, ERANGE, "bad-index", NULL,
+				 "there is no port %u", index);
+	if (r == -EEXIST)
+		return error_set(err, EEXIST, "index-taken", NULL,
+				 "another device is port %u", index);
+	return r < 0 ? error_set(err, -r, "no-fast-path", NULL,
+				 "%s can't get into the kernel fast path: %s",
+				 g->grant.ifname, strerror(-r))
+		     : 0;
+}
+
+int grants_xdp(struct grants *t, struct grant *g, bool on, struct error *err)
+{
+	int r = check_fast(t, g, err);
+
+	if (r < 0)
+		return r;
+	r = fastpath_kernel_xdp(t->fastpath, g->grant.ifindex, on);
+	if (r == -ENOENT)
+		return error_set(err, ENOENT, "not-placed", NULL,
+				 "%s is no port yet", g->grant.ifname);
+	return r < 0 ? error_set(err, -r, "no-xdp", NULL, "%s takes no XDP: %s",
+				 g->grant.ifname, strerror(-r))
+		     : 0;
+}
+
+int grants_reprogram(struct grants *t)
+{
+	struct netlink *nl;
+	int first = 0, r;
+
+	if (!t->fastpath)
+		return 0;
+	nl = netlink_open();
+	if (!nl)
+		return -errno;
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (!t->g[i].used || !t->g[i].grant.fast)
+			continue;
+		r = netdev_guard_replace(nl, &t->g[i].grant);
+		if (first == 0)
+			first = r;
+	}
+	netlink_close(nl);
+	r = fastpath_kernel_reattach(t->fastpath);
+	return first ? first : r;
 }
 
 /* ---- From one life to the next ---- */

@@ -12,6 +12,9 @@
  * two switch processes ("slots" 0 and 1). What a process hasn't claimed when it
  * says that it has restored everything is released.
  *
+ * A device whose frames the kernel fast path takes (`fast`) has a place there,
+ * which the switch process chooses and which goes with the grant.
+ *
  * Ownership: the table owns its grants' descriptors; those that are sent stay
  * the table's, the kernel copies them. Threads: one, the monitor's.
  */
@@ -19,6 +22,7 @@
 #define SWITCHD_GRANTS_H
 
 #include "ports/port.h"
+#include "switchd/fastpath_load.h"
 #include "switchd/policy.h"
 
 #define GRANTS_SLOTS 2
@@ -35,6 +39,7 @@ struct grants {
 	struct grant *g;
 	uint32_t n, room, max;
 	uint32_t persisted; /* devices made that stay when they are released */
+	struct fastpath_kernel *fastpath; /* borrowed; NULL: there is none */
 };
 
 /* max: grants there can be; what a handle can't tell apart is cut. */
@@ -68,7 +73,20 @@ int grants_adjust(struct grant *g, const struct port_request *rq,
 		  struct error *err) __attribute__((warn_unused_result));
 
 /* A slot needs it no more; it is released where no other one does. */
-void grants_release(struct grant *g, unsigned int slot);
+void grants_release(struct grants *t, struct grant *g, unsigned int slot);
+
+/*
+ * Place a device in the kernel fast path (see fastpath_load.h), or take it out
+ * (FASTPATH_NO_PORT). What a dead process has left at that index gives way.
+ * Returns 0 or -errno with *err: not-fast, bad-index, index-taken.
+ */
+int grants_place(struct grants *t, struct grant *g, uint32_t index,
+		 struct error *err) __attribute__((warn_unused_result));
+
+/* Attach the XDP program to a device that is placed, or take it off. Returns 0
+ * or -errno with *err: not-fast, not-placed, no-xdp. */
+int grants_xdp(struct grants *t, struct grant *g, bool on, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* A slot's process is gone: its claims go, its grants stay. */
 void grants_unclaim(struct grants *t, unsigned int slot);
@@ -88,5 +106,10 @@ uint32_t grants_count(const struct grants *t);
  */
 int grants_write(struct grants *t, int fd) __attribute__((warn_unused_result));
 int grants_read(struct grants *t, int fd) __attribute__((warn_unused_result));
+
+/* Have the fast path's new programs, after that, on all devices that the old
+ * ones were on. Those that are gone are fine. Returns 0, or the first one's
+ * -errno. */
+int grants_reprogram(struct grants *t) __attribute__((warn_unused_result));
 
 #endif

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += switchd/libswitchd.a
 switchd_libswitchd_a_SOURCES = \
 	switchd/access.c switchd/access.h \
+	switchd/balance.c switchd/balance.h \
 	switchd/broker.c switchd/broker.h \
 	switchd/config.c switchd/config.h \
 	switchd/config_apply.c \
@@ -10,6 +11,10 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/daemon_orders.c \
 	switchd/daemon_start.c \
 	switchd/decide.h \
+	switchd/fastpath.h \
+	switchd/fastpath_load.h \
+	switchd/fastpath_map.c switchd/fastpath_map.h \
+	switchd/fastpath_mix.c switchd/fastpath_mix.h \
 	switchd/grants.c switchd/grants.h \
 	switchd/helper.c switchd/helper.h \
 	switchd/isolate.c switchd/isolate.h \
@@ -31,18 +36,46 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/notify.c switchd/notify.h \
 	switchd/pipeline.c switchd/pipeline.h \
 	switchd/policy.c switchd/policy.h \
+	switchd/polling.h \
 	switchd/portconf.c switchd/portconf.h \
 	switchd/portconf_params.h \
 	switchd/proto.c switchd/proto.h \
+	switchd/punt.h \
 	switchd/roles.c switchd/roles.h \
 	switchd/snapshot.c switchd/snapshot.h \
 	switchd/sockets.c switchd/sockets.h \
 	switchd/static.c \
 	switchd/switch.c switchd/switch.h \
+	switchd/switch_fast.c switchd/switch_fast.h \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
 	switchd/switch_port.c \
 	switchd/switch_state.c \
+	switchd/switch_worker.c \
 	switchd/worker.c switchd/worker.h
+
+# The programs for the kernel, as a header that has them as bytes. The second
+# step leaves the debugging information out that nobody reads in there.
+if HAVE_BPF
+switchd_libswitchd_a_SOURCES += switchd/fastpath_load.c
+switchd/fastpath_load.$(OBJEXT): switchd/fastpath.skel.h
+switchd/fastpath.bpf.o: switchd/fastpath.bpf.c Makefile
+	$(AM_V_GEN)$(MKDIR_P) switchd && $(BPF_CLANG) -target bpf -mcpu=v3 \
+		-O2 -g -std=gnu11 -ffreestanding $(BPF_WARN_CFLAGS) -I$(top_srcdir) \
+		$(BPF_CPPFLAGS) -MMD -MP -MF switchd/fastpath.bpf.d \
+		-c $(srcdir)/switchd/fastpath.bpf.c -o $@
+switchd/fastpath.skel.h: switchd/fastpath.bpf.o
+	$(AM_V_GEN)$(BPFTOOL) gen object switchd/fastpath.linked.o $< && \
+		$(BPFTOOL) gen skeleton switchd/fastpath.linked.o \
+			name fastpath_bpf >$@.tmp && mv $@.tmp $@
+-include switchd/fastpath.bpf.d
+CLEANFILES += switchd/fastpath.bpf.o switchd/fastpath.bpf.d \
+	switchd/fastpath.linked.o switchd/fastpath.skel.h \
+	switchd/fastpath.skel.h.tmp
+else
+switchd_libswitchd_a_SOURCES += switchd/fastpath_none.c
+endif
+EXTRA_DIST += switchd/fastpath.bpf.c switchd/fastpath_bpf.h \
+	switchd/fastpath_csum.h
 
 sbin_PROGRAMS += switchd/switchd
 switchd_switchd_SOURCES = switchd/main.c

@@ -21,6 +21,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#ifdef HAVE_BPF
+#define BUILT_WITHOUT ""
+#else
+#define BUILT_WITHOUT " (without the kernel fast path)"
+#endif
+
 #define LISTEN_FDS_KEPT 16 /* we take one */
 #define ARGS_MAX	48 /* of the processes that the monitor makes */
 
@@ -164,7 +170,7 @@ static int parse_args(int argc, char **argv, struct command *c, int *status)
 		if (option == 'V' || option == 'h') {
 			*status = 0;
 			if (option == 'V')
-				puts(PACKAGE_STRING);
+				puts(PACKAGE_STRING BUILT_WITHOUT);
 			else
 				usage(stdout);
 			return -1;

@@ -1,6 +1,10 @@
 /* port.*: see methods.h. */
 #include "switchd/methods.h"
 
+#include "ports/netlink.h"
+#include "switchd/fastpath_map.h"
+#include "switchd/switch_fast.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -125,6 +129,49 @@ static json_t *port_line(struct sw *sw, const struct switch_port *p)
 	return o;
 }
 
+/* What the port's device has dropped that was handed to it, or null. */
+static json_t *device_dropped(const struct switch_port *p)
+{
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+	json_t *n = NULL;
+
+	if (nl && netlink_link_get(nl, p->grant.ifindex, NULL, &link) == 0)
+		n = json_integer((json_int_t)link.tx_dropped);
+	netlink_close(nl);
+	return n ? n : json_null();
+}
+
+/* Whether the kernel forwards for a port, and what it did so far. */
+static json_t *fast_json(struct sw *sw, const struct switch_port *p)
+{
+	const char *why = switch_fast_why(sw, p);
+	json_t *o = json_pack("{s:s,s:s*}", "state", switch_fast_state(sw, p),
+			      "reason", why);
+	struct fastpath_facts f;
+
+	if (!sw->fastpath || !p->grant.fast)
+		return o;
+	fastpath_facts(sw->fastpath, p->port->index, &f);
+	json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I}", "forwarded",
+					    (json_int_t)f.forwarded, "xdp",
+					    (json_int_t)f.xdp, "punted",
+					    (json_int_t)f.punted, "forced",
+					    (json_int_t)f.forced));
+	return o;
+}
+
+/* By queue. */
+static json_t *port_workers(const struct switch_port *p)
+{
+	json_t *list = json_array();
+
+	for (unsigned int q = 0; q < p->port->queues; q++)
+		json_array_append_new(list,
+				      json_integer(worker_index(p->worker[q])));
+	return list;
+}
+
 static json_t *port_full(struct sw *sw, const struct switch_port *p)
 {
 	static const char *const origins[] = { "control", "config",
@@ -146,6 +193,7 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 			     p->config.profile, "origin", origins[p->origin],
 			     "mac", mac_format(p->grant.mac, mac), "ifindex",
 			     p->grant.ifindex, "parameters", p->params));
+	json_object_set_new(o, "workers", port_workers(p));
 	json_object_set_new(o, "addresses",
 			    json_pack("{s:i,s:i,s:I}", "dynamic",
 				      (int)f.entries, "static",
@@ -155,6 +203,10 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
 	json_object_set_new(o, "tx", method_tx(&n, false));
+	if (strcmp(p->config.request.type, "netdev") != 0)
+		return o;
+	json_object_set_new(o, "fast-path", fast_json(sw, p));
+	json_object_set_new(o, "device-dropped", device_dropped(p));
 	return o;
 }
 

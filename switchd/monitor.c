@@ -545,6 +545,7 @@ static int start_fresh(struct monitor *m, struct error *err)
 		r = monitor_listen(m, err);
 	if (r < 0)
 		return r;
+	monitor_fastpath_make(m);
 	r = monitor_child_start(m, 0, "/proc/self/exe");
 	return r < 0 ? error_set(err, -r, "no-switch", NULL,
 				 "can't start the switch process: %s",
@@ -574,6 +575,7 @@ static void monitor_fini(struct monitor *m)
 		monitor_drop_kept(&m->child[i]);
 	}
 	grants_fini(&m->grants);
+	fastpath_kernel_free(m->fastpath);
 	rpc_listener_close(&m->helper);
 	rpc_listener_close(&m->control);
 	policy_fini(&m->policy);

@@ -5,6 +5,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
+#include "switchd/fastpath.h"
 #include "switchd/helper.h"
 
 #include <ctype.h>
@@ -170,8 +171,46 @@ static int call_release(struct call *c)
 
 	if (!g)
 		return -ENOENT;
-	grants_release(g, c->slot);
+	grants_release(&c->m->grants, g, c->slot);
 	return 0;
+}
+
+static int call_fastpath(struct call *c)
+{
+	struct proto_fastpath *f = &c->msg->fastpath;
+	const struct monitor *m = c->m;
+	struct fastpath_sizes sizes;
+
+	if (!m->fastpath)
+		return error_set(&c->err, ENOTSUP, "no-fast-path", NULL, "%s",
+				 m->no_fastpath);
+	memset(f, 0, sizeof(*f));
+	fastpath_kernel_lend(m->fastpath, c->send, &sizes, &f->cpus);
+	c->nsend = FASTPATH_FDS;
+	f->version = FASTPATH_VERSION;
+	f->ports_max = sizes.ports_max;
+	f->fdb_entries = sizes.fdb_entries;
+	f->xdp = fastpath_kernel_has_xdp(m->fastpath);
+	return 0;
+}
+
+static int call_place(struct call *c)
+{
+	struct grant *g = held(c, false);
+
+	return g ? grants_place(&c->m->grants, g, c->msg->head.arg, &c->err)
+		 : -ENOENT;
+}
+
+static int call_xdp(struct call *c)
+{
+	struct grant *g = held(c, false);
+
+	if (!g)
+		return -ENOENT;
+	if (c->msg->head.arg > 1)
+		return refused(c, "neither on nor off");
+	return grants_xdp(&c->m->grants, g, c->msg->head.arg, &c->err);
 }
 
 /* The file goes over as a descriptor, and what in it is root's comes into force
@@ -377,6 +416,12 @@ static int answer_for(struct call *c)
 		return call_id(c);
 	case PROTO_ACL:
 		return call_acl(c);
+	case PROTO_FASTPATH:
+		return call_fastpath(c);
+	case PROTO_PLACE:
+		return call_place(c);
+	case PROTO_XDP:
+		return call_xdp(c);
 	default:
 		return refused(c, "a call that isn't known here");
 	}

@@ -44,6 +44,8 @@ struct monitor {
 	gid_t socket_gid;
 	struct rpc_listener control, helper;
 	struct grants grants;
+	struct fastpath_kernel *fastpath; /* NULL: none, and why */
+	char no_fastpath[PROTO_TEXT];
 	struct child child[GRANTS_SLOTS];
 	unsigned int active; /* the slot that forwards */
 	enum upgrade upgrade;
@@ -112,6 +114,13 @@ int monitor_settings_load(struct monitor *m, int *fd, struct error *err)
 
 /* m->grants, with room for what m->settings say. */
 void monitor_grants_init(struct monitor *m);
+
+/* m->fastpath, if m->settings want it and the kernel has it; a fresh start's.
+ */
+void monitor_fastpath_make(struct monitor *m);
+
+/* It is there: who sets devices up has to know. */
+void monitor_fastpath_use(struct monitor *m, struct fastpath_kernel *k);
 
 /* Whom the switch runs as, and where it listens, at a fresh start. 0 or -errno
  * with *err. */

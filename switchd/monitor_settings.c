@@ -3,6 +3,7 @@
 #include "switchd/monitor_internal.h"
 
 #include "base/log.h"
+#include "ports/netdev_guard.h"
 #include "switchd/isolate.h"
 #include "switchd/notify.h"
 #include "switchd/sockets.h"
@@ -84,6 +85,37 @@ void monitor_grants_init(struct monitor *m)
 
 	grants_init(&m->grants,
 		    (ports ? ports : SWITCH_PORTS_DEFAULT) + GRANTS_EXTRA);
+}
+
+void monitor_fastpath_use(struct monitor *m, struct fastpath_kernel *k)
+{
+	m->fastpath = m->grants.fastpath = k;
+	netdev_guard_program(k ? fastpath_kernel_tc(k) : -1);
+}
+
+void monitor_fastpath_make(struct monitor *m)
+{
+	const struct config_daemon *d = &m->settings;
+	const struct fastpath_sizes sizes = {
+		.fdb_entries =
+			d->fdb_entries ? d->fdb_entries : FDB_ENTRIES_DEFAULT,
+		.ports_max = d->ports_max ? d->ports_max : SWITCH_PORTS_DEFAULT,
+	};
+	struct error err = { 0 };
+
+	if (!d->fast_path) {
+		snprintf(m->no_fastpath, sizeof(m->no_fastpath),
+			 "the configuration says daemon.fast-path=false");
+		return;
+	}
+	monitor_fastpath_use(m, fastpath_kernel_new(&sizes, &err));
+	if (m->fastpath)
+		return;
+	snprintf(m->no_fastpath, sizeof(m->no_fastpath), "%s", err.message);
+	log_notice("monitor",
+		   "no kernel fast path: %s; netdev ports work by packet "
+		   "sockets",
+		   err.message);
 }
 
 /* ---- The switch's user, the sockets ---- */

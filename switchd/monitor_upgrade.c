@@ -201,6 +201,7 @@ struct saved {
 	char exe[PATH_MAX];
 	bool running;
 	uint32_t quick;
+	struct fastpath_saved fastpath;
 };
 
 _Static_assert(KEEP_COUNT <= SAVED_KEPT, "there is a place for each");
@@ -231,7 +232,7 @@ static int set_all_cloexec(struct monitor *m, bool on)
 	for (unsigned int i = 0; r == 0 && i < sizeof(fds) / sizeof(fds[0]);
 	     i++)
 		r = set_cloexec(fds[i], on);
-	return r;
+	return r ? r : fastpath_kernel_survive(m->fastpath, !on);
 }
 
 static void listener_save(struct saved *s, int i, const struct rpc_listener *l)
@@ -274,6 +275,7 @@ static int save(struct monitor *m)
 	memcpy(s.helper_socket, m->settings.helper_socket,
 	       sizeof(s.helper_socket));
 	memcpy(s.exe, m->exe, sizeof(s.exe));
+	fastpath_kernel_save(m->fastpath, &s.fastpath);
 	r = write(fd, &s, sizeof(s)) == (ssize_t)sizeof(s) ? 0 : -EIO;
 	if (r == 0)
 		r = grants_write(&m->grants, fd);
@@ -435,6 +437,40 @@ static void settings_again(struct monitor *m)
 	       sizeof(was.helper_socket));
 }
 
+/* The one before has failed, and there is nothing else: go on anyhow. */
+static bool last_resort(const struct monitor *m)
+{
+	return m->options->fallback_fd < 0;
+}
+
+/* Our programs in place of those of the program before, on its maps. */
+static int load_fastpath(struct monitor *m, const struct saved *s)
+{
+	struct fastpath_kernel *k;
+	struct error err = { 0 };
+	int r = fastpath_kernel_load(&s->fastpath, last_resort(m), &k, &err);
+
+	if (r == 0)
+		monitor_fastpath_use(m, k);
+	else
+		log_err("monitor", "the kernel fast path: %s", err.message);
+	return r;
+}
+
+static int resume_grants(struct monitor *m, int fd)
+{
+	int r = grants_read(&m->grants, fd);
+
+	if (r < 0)
+		return r;
+	r = grants_reprogram(&m->grants);
+	if (r == 0)
+		return 0;
+	log_err("monitor", "the kernel fast path isn't on each port: %s",
+		strerror(-r));
+	return last_resort(m) ? 0 : r;
+}
+
 int monitor_resume(struct monitor *m)
 {
 	int fd = m->options->resume_fd;
@@ -452,7 +488,9 @@ int monitor_resume(struct monitor *m)
 	settings_again(m);
 	monitor_grants_init(m);
 	if (r == 0)
-		r = grants_read(&m->grants, fd);
+		r = load_fastpath(m, &s);
+	if (r == 0)
+		r = resume_grants(m, fd);
 	if (r < 0)
 		return r;
 	(void)set_all_cloexec(m, true);

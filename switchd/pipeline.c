@@ -407,16 +407,13 @@ static enum drop_reason flood(struct pipeline *pl, unsigned int i)
 static enum drop_reason unicast(struct pipeline *pl, unsigned int i,
 				uint32_t out)
 {
-	const struct snapshot_port *to = &pl->s->port[out];
+	static const enum drop_reason why[DECIDE_VERDICTS] = DECIDE_DROPS;
+	enum decide_verdict verdict =
+		decide_unicast(&pl->in->decide, &pl->s->port[out].decide,
+			       out == pl->in_index, pl->frame[i].vid);
 
-	if (out == pl->in_index)
-		return DROP_HAIRPIN;
-	if (!(to->decide.flags & DECIDE_ENABLED))
-		return DROP_DISABLED;
-	if (!decide_in_vlan(&to->decide, pl->frame[i].vid))
-		return DROP_VLAN_EGRESS;
-	if (!decide_pass(&pl->in->decide, &to->decide))
-		return DROP_ISOLATED;
+	if (verdict != DECIDE_FORWARD)
+		return why[verdict];
 	forward(pl, i, out);
 	return DROP_REASON_COUNT;
 }

@@ -24,7 +24,9 @@ struct port_config {
 	bool plain;		     /* no VLAN parameter at all */
 	uint16_t native;	     /* access VLAN or the trunk's native */
 	uint64_t vlans[SNAPSHOT_VLANS / 64];
-	bool uplink, isolated, learn, flood;
+	bool uplink, isolated, learn, flood, fast_path;
+	bool pinned;	 /* to a worker, ... */
+	uint32_t worker; /* ... this one, which may not exist */
 	char profile[PORT_NAME_MAX];
 	char description[128];
 };

@@ -232,7 +232,8 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
-					       FLAG(netdev.force) };
+					       FLAG(netdev.force),
+					       FLAG(netdev.fast) };
 	static const size_t pcap_flags[] = { FLAG(pcap.classic),
 					     FLAG(pcap.segment) };
 	const struct port_request *rq = &m->request;
@@ -243,6 +244,7 @@ bool proto_request_sane(const struct proto_msg *m)
 	if (!strcmp(rq->type, "tap"))
 		return texts_end(rq, tap, COUNT(tap)) &&
 		       port_ifname_fit(rq->tap.ifname) &&
+		       rq->tap.queues <= TAP_QUEUES_MAX &&
 		       flags_are(rq, tap_flags, COUNT(tap_flags));
 	if (!strcmp(rq->type, "netdev"))
 		return texts_end(rq, netdev, COUNT(netdev)) &&

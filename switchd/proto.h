@@ -52,6 +52,9 @@ enum proto_type {
 	PROTO_FORGET, /* release what isn't claimed: restored is all now */
 	PROTO_ID,     /* arg: 1 = group; text: name; answer: arg: id */
 	PROTO_ACL,    /* text: profile; may switchd-helper ask for it? */
+	PROTO_FASTPATH, /* answer: fastpath, descriptors: enum fastpath_fd */
+	PROTO_PLACE,	/* handle, arg: port index; FASTPATH_NO_PORT: none */
+	PROTO_XDP,	/* handle, arg: 0 off, 1 on */
 
 	/* Orders to the switch. */
 	PROTO_GO = 64,	 /* an upgrade: you are the switch now */
@@ -93,6 +96,14 @@ struct proto_start {
 	char helper_socket[PROTO_SOCKET_MAX];
 };
 
+/* The maps of the kernel fast path, whose descriptors come along. */
+struct proto_fastpath {
+	uint32_t version; /* FASTPATH_VERSION */
+	uint32_t ports_max, cpus;
+	uint32_t fdb_entries; /* as struct fdb_config has it */
+	uint32_t xdp;	      /* 1: the kernel takes the XDP program */
+};
+
 struct proto_head { /* never changes */
 	uint32_t magic;
 	uint16_t version;
@@ -111,6 +122,7 @@ struct proto_msg {
 		struct port_request request;
 		struct port_grant grant;
 		struct proto_start start;
+		struct proto_fastpath fastpath;
 		struct error error;
 		uint64_t since_ns; /* clock_ns() */
 		char text[PROTO_TEXT];

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "switchd/config.h"
+#include "switchd/switch_fast.h"
 #include "switchd/switch_fdb.h"
 
 #include <errno.h>
@@ -22,7 +23,9 @@ static int workers_new(struct sw *sw, const struct switch_options *o,
 					 "can't make worker %u: %s", i,
 					 strerror(errno));
 		sw->nworkers++;
-		if (o->threads)
+		if (i == 0 && o->cpu_port)
+			r = worker_set_cpu_port(sw->worker[i], o->cpu_port);
+		if (r == 0 && o->threads)
 			r = worker_start(sw->worker[i]);
 		if (r < 0)
 			return error_set(err, -r, "no-worker", NULL,
@@ -44,7 +47,9 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	if (o->fdb_entries)
 		fdb.entries = o->fdb_entries;
 	sw->broker = o->broker;
-	r = switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
+	sw->fastpath = sw->shared.fastpath = o->fastpath;
+	r = o->fastpath ? switch_fdb_make_fast(sw, &fdb, o->fdb_kept)
+			: switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
 	if (r < 0)
 		return error_set(err, -r, "bad-value", "fdb-entries",
 				 "can't make an FDB of %u entries: %s",
@@ -72,6 +77,12 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	return 0;
 }
 
+/* How long workers may look around before they sleep. */
+void switch_polling(struct sw *sw)
+{
+	atomic_store(&sw->shared.poll_ns, sw->settings.poll_us * 1000ull);
+}
+
 struct sw *switch_new(const struct switch_options *options, struct error *err)
 {
 	struct sw *sw = calloc(1, sizeof(*sw));
@@ -85,7 +96,8 @@ struct sw *switch_new(const struct switch_options *options, struct error *err)
 		options->ports_max ? options->ports_max : SWITCH_PORTS_DEFAULT;
 	sw->shared.failed_fd = -1;
 	sw->settings = (struct switch_settings)SWITCH_SETTINGS_INIT;
-	sw->started_ns = clock_ns();
+	switch_polling(sw);
+	sw->started_ns = sw->balanced_ns = clock_ns();
 	sw->dirty = true;
 	if (tables_new(sw, options, err) < 0)
 		goto fail;
@@ -173,6 +185,8 @@ static struct snapshot *snapshot_build(struct sw *sw)
 		s->port[i].port = p->port;
 		s->port[i].decide.flags = decide_flags(&p->config);
 		s->port[i].decide.native = p->config.native;
+		for (unsigned int q = 0; q < p->port->queues; q++)
+			s->port[i].worker[q] = switch_receiver(p, q);
 		memcpy(s->port[i].vlans, p->config.vlans,
 		       sizeof(s->port[i].vlans));
 		/* It has no receive side: a recorder of mirror copies only. */
@@ -259,7 +273,9 @@ void switch_commit(struct sw *sw)
 	if (old)
 		epoch_retire(&sw->shared.epoch, &old->retired, snapshot_destroy,
 			     old);
+	switch_fast_commit(sw, s);
 	flushes_retire(sw);
+	switch_moves_retire(sw);
 	switch_ports_committed(sw);
 }
 
@@ -279,7 +295,7 @@ void switch_halt(struct sw *sw)
 	while ((p = switch_port_next(sw, p)))
 		if (p->port->ops->drain)
 			p->port->ops->drain(p->port);
-	sw->borrowed = sw->fdb != NULL;
+	sw->borrowed = sw->fdb_outlives;
 }
 
 int switch_go_on(struct sw *sw)
@@ -288,7 +304,7 @@ int switch_go_on(struct sw *sw)
 
 	/* Another one may have had it meanwhile. */
 	sw->borrowed = false;
-	if (sw->fdb)
+	if (sw->fdb_outlives)
 		fdb_adopt(sw->shared.fdb);
 	for (unsigned int i = 0; r == 0 && i < sw->nworkers; i++)
 		r = worker_start(sw->worker[i]);
@@ -311,9 +327,9 @@ void switch_let_go(struct sw *sw)
 void switch_settings_set(struct sw *sw, const struct switch_settings *s)
 {
 	bool other_tags = s->tpid != sw->settings.tpid;
-
 	fdb_age_set(sw->shared.fdb, s->age_s);
 	sw->settings = *s;
+	switch_polling(sw);
 	switch_remember(sw, "switch", NULL, config_settings_show(s));
 	if (other_tags) /* the VLANs of all that was learned may be others */
 		switch_flush(sw, FDB_ANY);

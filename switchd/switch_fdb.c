@@ -1,6 +1,7 @@
 #include "switchd/switch_fdb.h"
 
 #include "base/log.h"
+#include "switchd/fastpath_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,7 @@ int switch_fdb_make(struct sw *sw, const struct fdb_config *config, int fd)
 	f = sw->fdb = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
+	sw->fdb_outlives = true;
 	f->fd = -1;
 	f->size = fdb_memory_size(config);
 	c.later = true;
@@ -87,6 +89,28 @@ int switch_fdb_make(struct sw *sw, const struct fdb_config *config, int fd)
 	if (r < 0)
 		return r;
 	sw->shared.fdb = fdb_new(config, f->memory);
+	return sw->shared.fdb ? 0 : -errno;
+}
+
+int switch_fdb_make_fast(struct sw *sw, const struct fdb_config *config,
+			 bool kept)
+{
+	void *memory = fastpath_fdb_memory(sw->fastpath);
+	size_t size = fdb_memory_size(config);
+	struct fdb_config c = *config;
+
+	if (size != fastpath_fdb_size(sw->fastpath))
+		return -EINVAL;
+	sw->fdb_outlives = true;
+	c.later = true;
+	if (kept)
+		sw->shared.fdb = fdb_new(&c, memory);
+	sw->borrowed = sw->shared.fdb != NULL;
+	if (sw->borrowed)
+		return 0;
+	/* The header first: without its magic the kernel looks no further. */
+	memset(memory, 0, size);
+	sw->shared.fdb = fdb_new(config, memory);
 	return sw->shared.fdb ? 0 : -errno;
 }
 

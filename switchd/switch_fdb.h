@@ -19,6 +19,13 @@
 int switch_fdb_make(struct sw *sw, const struct fdb_config *config, int fd)
 	__attribute__((warn_unused_result));
 
+/*
+ * The same in the memory of sw->fastpath, which the kernel reads as well. kept:
+ * what is in it is a predecessor's, to be left unread; else it begins empty.
+ */
+int switch_fdb_make_fast(struct sw *sw, const struct fdb_config *config,
+			 bool kept) __attribute__((warn_unused_result));
+
 void switch_fdb_free(struct sw *sw);
 
 #endif

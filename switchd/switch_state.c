@@ -103,6 +103,7 @@ static int restore_settings(struct sw *sw, const json_t *state,
 		return r;
 	fdb_age_set(sw->shared.fdb, s.age_s);
 	sw->settings = s;
+	switch_polling(sw);
 	if (profiles)
 		switch_profiles_set(sw, profiles);
 	return 0;
@@ -246,7 +247,7 @@ void switch_take_over(struct sw *sw)
 	struct switch_port *p = NULL;
 
 	sw->borrowed = false;
-	if (sw->fdb)
+	if (sw->fdb_outlives)
 		fdb_adopt(sw->shared.fdb);
 	flush_orphans(sw);
 	while ((p = switch_port_next(sw, p)))

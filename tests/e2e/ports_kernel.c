@@ -125,11 +125,11 @@ bool end_refused(struct end *e, int error, const char *reason, const char *says)
 
 unsigned int end_rx(struct end *e, int ms)
 {
-	struct pollfd pfd = { .fd = e->port->fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = e->port->queue_fd[0], .events = POLLIN };
 
 	poll(&pfd, 1, ms);
 	e->arena.used = 0;
-	return e->ops->rx(e->port, e->f, FRAME_BATCH_MAX, &e->arena);
+	return e->ops->rx(e->port, 0, e->f, FRAME_BATCH_MAX, &e->arena);
 }
 
 struct frame *end_rx_type(struct end *e, uint16_t ethertype)

@@ -32,3 +32,7 @@ tests_sim_sim_restart_SOURCES = tests/sim/sim_restart.c $(SIM)
 sim_tests += tests/sim/sim_threads
 tests_sim_sim_threads_SOURCES = tests/sim/sim_threads.c $(SIM)
 thread_tests += tests/sim/sim_threads
+
+sim_tests += tests/sim/sim_workers
+tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c $(SIM)
+thread_tests += tests/sim/sim_workers

@@ -141,7 +141,7 @@ static bool poll_all(struct sim *s)
 		if (!dummy_pending(p->port))
 			continue;
 		any = true;
-		worker_poll(p->worker, p->port->index, p->port->generation,
+		worker_poll(p->worker[0], p->port->index, p->port->generation,
 			    s->now_s);
 	}
 	return any;

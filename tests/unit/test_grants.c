@@ -131,7 +131,7 @@ static void grant_is_its_slots_until_it_is_released(void **state)
 	assert_null(find(r, 0, 0));
 	assert_null(find(r, h + 1, 0));
 	assert_null(find(r, h + 0x10000, 0));
-	grants_release(find(r, h, 0), 0);
+	grants_release(&r->t, find(r, h, 0), 0);
 	assert_int_equal(grants_count(&r->t), 0);
 	assert_false(is_open(fd));
 	assert_null(find(r, h, 0));
@@ -143,7 +143,7 @@ static void handle_never_means_another_grant(void **state)
 	struct rig *r = *state;
 	uint32_t a = have(r, "a", 0), b;
 
-	grants_release(find(r, a, 0), 0);
+	grants_release(&r->t, find(r, a, 0), 0);
 	b = have(r, "b", 0);
 	assert_int_equal(a & 0xffff, b & 0xffff);
 	assert_int_not_equal(a, b);
@@ -161,10 +161,10 @@ static void grant_that_both_claim_goes_with_the_last_of_them(void **state)
 
 		assert_non_null(grants_find(&r->t, h, 1, true));
 		assert_true(find(r, h, 1)->grant.resumed);
-		grants_release(find(r, h, first), first);
+		grants_release(&r->t, find(r, h, first), first);
 		assert_null(find(r, h, first));
 		assert_true(is_open(fd));
-		grants_release(find(r, h, 1 - first), 1 - first);
+		grants_release(&r->t, find(r, h, 1 - first), 1 - first);
 		assert_false(is_open(fd));
 	}
 }
@@ -251,7 +251,7 @@ static void there_is_a_bound(void **state)
 	assert_int_equal(acquire(r, &rq, 0), -ENOSPC);
 	assert_string_equal(r->err.reason, "too-many-ports");
 	assert_false(exists(r, "more"));
-	grants_release(find(r, h, 0), 0);
+	grants_release(&r->t, find(r, h, 0), 0);
 	assert_int_equal(acquire(r, &rq, 0), 0);
 }
 
@@ -290,8 +290,8 @@ static void empty_file_that_was_there_stays(void **state)
 	make_file(r, "a");
 	a = have(r, "a", 0);
 	b = have(r, "b", 0);
-	grants_release(find(r, a, 0), 0);
-	grants_release(find(r, b, 0), 0);
+	grants_release(&r->t, find(r, a, 0), 0);
+	grants_release(&r->t, find(r, b, 0), 0);
 	assert_true(exists(r, "a"));
 	assert_false(exists(r, "b"));
 }
@@ -350,7 +350,7 @@ static void table_is_the_same_after_an_exec(void **state)
 	struct grant was;
 	int fd;
 
-	grants_release(find(r, b, 0), 0);
+	grants_release(&r->t, find(r, b, 0), 0);
 	was = *find(r, c, 1);
 	fd = written(r);
 	assert_int_equal(fcntl(was.grant.fd[0], F_GETFD), 0);

@@ -1,0 +1,277 @@
+/*
+ * fastpath_bpf - what both BPF programs do: maps, FDB, decision, counting
+ *
+ * Included by fastpath.bpf.c only. switchd/fastpath.h has the model. The
+ * decision itself is decide.h's, as in the pipeline; what isn't a plain case
+ * of it is left to userspace.
+ *
+ * On x86 loads aren't reordered with loads, so that the looks at a slot and at
+ * global.seq need no more than the compiler's obedience (READ). Elsewhere
+ * `weak` is set, and an atomic operation between them is a full barrier (BPF
+ * has no other before Linux 6.15).
+ */
+#ifndef SWITCHD_FASTPATH_BPF_H
+#define SWITCHD_FASTPATH_BPF_H
+
+#define READ(x)	    (*(const volatile typeof(x) *)&(x))
+#define WRITE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#define ALWAYS	    static __always_inline
+
+const volatile __u32 cpu_ifindex; /* of the CPU port */
+const volatile __u32 ports_max;
+const volatile __u32 credits = FASTPATH_CREDITS;
+const volatile __u32 weak;
+
+/* Sizes: whoever loads the programs sets those that are 1 here. */
+#define MAP(name_, type_, key_, value_, flags_)     \
+	struct {                                    \
+		__uint(type, BPF_MAP_TYPE_##type_); \
+		__uint(map_flags, flags_);          \
+		__uint(max_entries, 1);             \
+		__type(key, key_);                  \
+		__type(value, value_);              \
+	} name_ SEC(".maps")
+
+MAP(fdb, ARRAY, __u32, struct fdb_bucket, BPF_F_MMAPABLE);
+MAP(global, ARRAY, __u32, struct fastpath_global, BPF_F_MMAPABLE);
+MAP(ports, ARRAY, __u32, struct fastpath_port, BPF_F_MMAPABLE);
+MAP(vlans, ARRAY, __u32, struct fastpath_vlans, BPF_F_MMAPABLE);
+MAP(counters, ARRAY, __u32, struct fastpath_counters, BPF_F_MMAPABLE);
+MAP(floods, ARRAY, __u32, struct fastpath_flood, BPF_F_MMAPABLE);
+MAP(members, ARRAY, __u32, __u64, BPF_F_MMAPABLE); /* port indexes */
+MAP(source, HASH, __u32, struct fastpath_source, 0);
+MAP(target, ARRAY, __u32, __u32, 0);
+MAP(devices, DEVMAP, __u32, __u32, 0);
+
+/* What is known of a frame before the decision. */
+struct packet {
+	__u64 dst, src;
+	__u32 len; /* bytes as in the pipeline: with the tag */
+	__u16 tci;
+	bool tagged;
+};
+
+/* ... and after it. */
+struct decision {
+	struct fastpath_port *in, *out;
+	__u32 in_index, out_index;
+	__u32 slot; /* of in->pending[] */
+	enum decide_verdict verdict;
+	enum decide_tag tag;
+	__u16 vid;
+	bool forced;
+	struct fastpath_flood flood;
+};
+
+#define RESERVED      0x0180c2000000ull /* IEEE 802.1Q-2022 table 8-1 */
+#define RESERVED_MASK 0xfffffffffff0ull
+
+enum action { ACT_PUNT, ACT_FORWARD, ACT_FLOOD, ACT_DROP };
+
+ALWAYS void barrier_reads(struct fastpath_port *p)
+{
+	if (weak)
+		__sync_fetch_and_add(&p->punted, 0);
+}
+
+/* ---- The FDB ---- */
+
+ALWAYS struct fdb_slot *slot_in_bucket(__u32 bucket, __u64 key)
+{
+	__u32 i = FDB_HEADER_SIZE / FASTPATH_FDB_ELEMENT + bucket;
+	struct fdb_bucket *b = bpf_map_lookup_elem(&fdb, &i);
+
+	if (!b)
+		return NULL;
+	for (int n = 0; n < (int)FDB_SLOTS; n++)
+		if (READ(b->slot[n].key) == (key | FDB_KEY_VALID))
+			return &b->slot[n];
+	return NULL;
+}
+
+/* As fdb_find() and fdb_slot_where() of fdb/lookup.h. */
+ALWAYS __u32 fdb_where(const struct fdb_header *h, struct fastpath_port *p,
+		       __u64 key, __u64 hash, struct fdb_slot **found)
+{
+	__u32 mask = h->buckets - 1, before, after;
+	struct fdb_slot *s;
+	__u64 word;
+
+	s = slot_in_bucket(fdb_bucket_first(hash, mask), key);
+	if (!s)
+		s = slot_in_bucket(fdb_bucket_second(hash, mask), key);
+	if (!s)
+		return FDB_NONE;
+	before = READ(s->where);
+	barrier_reads(p);
+	word = READ(s->key);
+	barrier_reads(p);
+	after = READ(s->where);
+	*found = s;
+	return fdb_slot_judge(key, before, word, after);
+}
+
+ALWAYS __u64 packet_key(__u16 vid, __u64 mac)
+{
+	return (__u64)(vid & FDB_VID_MASK) << FDB_VID_SHIFT | mac;
+}
+
+/* Does the FDB know the source at this port? Then it stays young. */
+ALWAYS bool source_known(const struct fdb_header *h,
+			 const struct fastpath_global *g,
+			 struct fastpath_port *in, __u32 in_index, __u64 key)
+{
+	struct fdb_slot *s = NULL;
+	__u32 where, now;
+
+	where = fdb_where(h, in, key, fdb_hash_key(h->secret, key), &s);
+	if (where == FDB_NONE || (where & FDB_PORT_MASK) != in_index || !s)
+		return false;
+	now = READ(g->now_s);
+	if (!(where & FDB_STATIC_F) && (__s32)(now - READ(s->seen)) > 0)
+		WRITE(s->seen, now);
+	return true;
+}
+
+/* ---- The decision ---- */
+
+ALWAYS void decide_port_of(const struct fastpath_port *p, __u32 index,
+			   struct decide_port *d)
+{
+	struct fastpath_vlans *v = NULL;
+
+	d->flags = READ(p->flags);
+	d->native = READ(p->native);
+	if (READ(p->vlans))
+		v = bpf_map_lookup_elem(&vlans, &index);
+	d->vlans = v ? v->word : NULL;
+	if (READ(p->vlans) && !v) /* can't be; then it carries nothing */
+		d->flags = 0;
+}
+
+/* May this flow overtake what it has punted? See "Order" in fastpath.h. */
+ALWAYS bool flow_settled(struct decision *d)
+{
+	struct fastpath_port *in = d->in;
+	__u32 done = READ(in->completed);
+
+	if ((__s32)(READ(in->pending[d->slot]) - done) <= 0)
+		return true;
+	d->forced = READ(in->punted) - done >= credits;
+	return d->forced;
+}
+
+/* To all of the VLAN, where all of them are the kernel's. */
+ALWAYS enum action decide_flood(struct decision *d)
+{
+	__u32 vid = d->vid;
+	struct fastpath_flood *f = bpf_map_lookup_elem(&floods, &vid);
+
+	if (!f || !READ(f->n) || !flow_settled(d))
+		return ACT_PUNT;
+	d->flood.first = READ(f->first);
+	d->flood.n = READ(f->n);
+	return ACT_FLOOD;
+}
+
+ALWAYS enum action decide_known(const struct fastpath_global *g,
+				const struct packet *p, struct decision *d)
+{
+	struct decide_port in, out;
+	struct fdb_header *h;
+	struct fdb_slot *s;
+	__u32 zero = 0, where;
+	__u64 key, hash;
+
+	h = bpf_map_lookup_elem(&fdb, &zero);
+	if (!h || READ(h->magic) != FDB_MAGIC)
+		return ACT_PUNT;
+	decide_port_of(d->in, d->in_index, &in);
+	d->vid = decide_vid(&in, p->tagged, p->tci);
+	if (d->vid == DECIDE_VID_NONE)
+		return ACT_PUNT;
+	key = packet_key(d->vid, p->dst);
+	hash = fdb_hash_key(h->secret, key);
+	d->slot = (hash >> 27) & (FASTPATH_PENDING - 1);
+	if ((in.flags & DECIDE_LEARN) &&
+	    !source_known(h, g, d->in, d->in_index, packet_key(d->vid, p->src)))
+		return ACT_PUNT;
+	if (p->dst >> 40 & 1)
+		return decide_flood(d);
+	where = fdb_where(h, d->in, key, hash, &s);
+	if (where == FDB_NONE)
+		return decide_flood(d);
+	d->out_index = where & FDB_PORT_MASK;
+	d->out = bpf_map_lookup_elem(&ports, &d->out_index);
+	if (!d->out || READ(d->out->state) != FASTPATH_ON || !flow_settled(d))
+		return ACT_PUNT;
+	decide_port_of(d->out, d->out_index, &out);
+	d->verdict =
+		decide_unicast(&in, &out, d->out_index == d->in_index, d->vid);
+	d->tag = decide_tag(&in, &out, d->vid);
+	return d->verdict == DECIDE_FORWARD ? ACT_FORWARD : ACT_DROP;
+}
+
+/* Who alone speaks for the daemon is dead, and has been for too long. */
+ALWAYS bool abandoned(const struct fastpath_global *g)
+{
+	__u32 limit = READ(g->dead_after_s);
+
+	return limit &&
+	       (__u32)(bpf_ktime_get_ns() / 1000000000ull) - READ(g->now_s) >
+		       limit;
+}
+
+/*
+ * What becomes of a frame that came by d->in: by one configuration, or by
+ * userspace. Link-local group addresses and what has no sender are among the
+ * frames that aren't plain.
+ */
+ALWAYS enum action decide(const struct packet *p, struct decision *d)
+{
+	struct fastpath_global *g;
+	enum action act;
+	__u32 zero = 0, seq;
+
+	d->slot = FASTPATH_PENDING;
+	g = bpf_map_lookup_elem(&global, &zero);
+	if (!g || READ(d->in->state) == FASTPATH_AWAY || abandoned(g))
+		return ACT_DROP;
+	seq = READ(g->seq);
+	barrier_reads(d->in);
+	if (seq & 1 || !READ(g->on) || READ(d->in->state) != FASTPATH_ON ||
+	    (p->dst & RESERVED_MASK) == RESERVED || p->src >> 40 & 1 || !p->src)
+		return ACT_PUNT;
+	act = decide_known(g, p, d);
+	barrier_reads(d->in);
+	return READ(g->seq) == seq ? act : ACT_PUNT;
+}
+
+/* ---- Counting ---- */
+
+ALWAYS struct fastpath_counters *counters_of(__u32 index)
+{
+	__u32 i = bpf_get_smp_processor_id() * ports_max + index;
+
+	return bpf_map_lookup_elem(&counters, &i);
+}
+
+/* One writer: nothing interrupts a program that could run another one here. */
+#define COUNT(c, n) WRITE(c, READ(c) + (n))
+
+ALWAYS void count_rx(struct fastpath_counters *c, __u32 len, __u32 segments)
+{
+	COUNT(c->rx_frames, 1);
+	COUNT(c->rx_bytes, len);
+	COUNT(c->rx_segments, segments);
+}
+
+ALWAYS void count_tx(struct fastpath_counters *c, __u32 len, __u32 segments)
+{
+	COUNT(c->tx_copies, 1);
+	COUNT(c->tx_frames, 1);
+	COUNT(c->tx_bytes, len);
+	COUNT(c->tx_segments, segments);
+}
+
+#endif

@@ -1,0 +1,132 @@
+#include "switchd/switch_fast.h"
+
+#include "base/log.h"
+#include "switchd/broker.h"
+#include "switchd/fastpath_map.h"
+
+#include <errno.h>
+
+static bool is_netdev(const struct switch_port *p)
+{
+	return !strcmp(p->config.request.type, "netdev");
+}
+
+/* ---- Whose is it? ---- */
+
+static const char *why(struct sw *sw, const struct switch_port *p,
+		       const struct snapshot_port *s)
+{
+	if (!sw->fastpath)
+		return "no-fast-path";
+	if (!p->grant.fast)
+		return "device";
+	if (!sw->settings.fast_path)
+		return "switch-setting";
+	if (!p->config.fast_path)
+		return "port-setting";
+	if (!p->config.request.enabled)
+		return "disabled";
+	if (s && (s->mirror_in || s->mirror_out))
+		return "mirror";
+	return p->up && p->carrier ? NULL : "link-down";
+}
+
+const char *switch_fast_why(struct sw *sw, const struct switch_port *p)
+{
+	const struct snapshot *s = atomic_load(&sw->shared.snapshot);
+	uint32_t i = p->port->index;
+
+	return why(sw, p, i < s->nports ? &s->port[i] : NULL);
+}
+
+const char *switch_fast_state(struct sw *sw, const struct switch_port *p)
+{
+	if (switch_fast_why(sw, p))
+		return "off";
+	return p->mix.on ? "xdp" : "tc";
+}
+
+struct commit {
+	struct sw *sw;
+	const struct snapshot *s;
+};
+
+static const char *why_of(void *ctx, uint32_t index)
+{
+	const struct commit *c = ctx;
+
+	return why(c->sw, c->sw->port[index], &c->s->port[index]);
+}
+
+void switch_fast_commit(struct sw *sw, const struct snapshot *s)
+{
+	struct commit c = { sw, s };
+
+	/* An upgrade's new switch, while the old one decides. */
+	if (!sw->fastpath || sw->borrowed)
+		return;
+	fastpath_dead_after(sw->fastpath, sw->settings.dead_after_s);
+	fastpath_commit(sw->fastpath, s, why_of, &c);
+	if (sw->fast_live || !sw->nworkers)
+		return;
+	sw->fast_live = true;
+	worker_start_cpu_port(sw->worker[0]);
+}
+
+int switch_fast_place(struct sw *sw, struct switch_port *p, uint32_t index,
+		      struct error *err)
+{
+	if (!sw->fastpath || !p->grant.fast)
+		return 0;
+	if (p->grant.handle)
+		return broker_place(sw->broker, &p->grant, index, err);
+	return 0;
+}
+
+/* ---- XDP or TC ---- */
+
+static void set_xdp(struct sw *sw, struct switch_port *p, bool on)
+{
+	struct error err = { 0 };
+
+	if (p->mix.on == on || p->mix.never || !p->grant.handle)
+		return;
+	if (broker_xdp(sw->broker, &p->grant, on, &err) < 0) {
+		log_info("port", "%s: no XDP on its device: %s",
+			 p->config.request.name, err.message);
+		p->mix.never = true;
+		return;
+	}
+	p->mix.on = on;
+}
+
+static void choose(struct sw *sw, struct switch_port *p, uint32_t now_s)
+{
+	struct fastpath_facts f;
+
+	fastpath_facts(sw->fastpath, p->port->index, &f);
+	set_xdp(sw, p,
+		fastpath_mix(&p->mix, f.forwarded - f.super, f.super, f.xdp,
+			     now_s));
+}
+
+/* ---- Once a second ---- */
+
+static void lost(void *ctx, uint32_t index, uint32_t frames)
+{
+	struct sw *sw = ctx;
+	struct port_counters *c = ledger_slot(sw->shared.ledger, 0);
+
+	counter_add(&c[index].rx_missed, frames);
+}
+
+void switch_fast_tick(struct sw *sw, uint32_t now_s)
+{
+	struct switch_port *p = NULL;
+
+	if (!sw->fastpath || !fastpath_tick(sw->fastpath, now_s, lost, sw))
+		return;
+	while ((p = switch_port_next(sw, p)))
+		if (is_netdev(p) && !switch_fast_why(sw, p))
+			choose(sw, p, now_s);
+}
