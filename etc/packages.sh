@@ -6,7 +6,10 @@
 packages_build=(
 	autoconf
 	automake
+	bpftool
 	build-essential
+	clang
+	libbpf-dev
 	libevent-dev
 	libjansson-dev
 	libmnl-dev
@@ -17,9 +20,6 @@ packages_build=(
 
 # Taken where they are there; configure's summary says what they'd add.
 packages_optional=(
-	bpftool
-	clang
-	libbpf-dev
 	libslirp-dev
 	libvirt-dev
 )

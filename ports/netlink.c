@@ -124,6 +124,17 @@ static void parse_linkinfo(const struct nlattr *info, struct netlink_link *link)
 		parse_tun(data, link);
 }
 
+/* An older kernel's is shorter, and what is ours lies at its beginning. */
+static void take_stats(const struct nlattr *attr, struct netlink_link *link)
+{
+	struct rtnl_link_stats64 stats = { 0 };
+	size_t n = mnl_attr_get_payload_len(attr);
+
+	memcpy(&stats, mnl_attr_get_payload(attr),
+	       n < sizeof(stats) ? n : sizeof(stats));
+	link->tx_dropped = stats.tx_dropped;
+}
+
 static void parse_attr(const struct nlattr *attr, struct netlink_link *link)
 {
 	uint16_t len = mnl_attr_get_payload_len(attr);
@@ -141,6 +152,9 @@ static void parse_attr(const struct nlattr *attr, struct netlink_link *link)
 		break;
 	case IFLA_CARRIER:
 		link->carrier = mnl_attr_get_u8(attr);
+		break;
+	case IFLA_STATS64:
+		take_stats(attr, link);
 		break;
 	case IFLA_ADDRESS:
 		if (len == 6)

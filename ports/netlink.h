@@ -27,15 +27,16 @@ struct netlink; /* a connection */
 struct netlink_link {
 	int ifindex;
 	char ifname[IFNAMSIZ];
-	char kind[16];	  /* "tun", "veth", ..; "" for hardware and lo */
-	bool ethernet;	  /* ARPHRD_ETHER: not lo, not a TUN */
-	bool up;	  /* IFF_UP */
-	bool carrier;	  /* of the driver; false while down */
-	uint32_t mtu;	  /* bytes behind the Ethernet header */
-	int master;	  /* ifindex of bridge, bond or VRF; 0 = none */
-	uint64_t mac;	  /* 0 where it has none or it isn't Ethernet */
-	bool is_tap;	  /* kind "tun" in TAP mode */
-	bool multi_queue; /* a TAP made with IFF_MULTI_QUEUE */
+	char kind[16];	     /* "tun", "veth", ..; "" for hardware and lo */
+	bool ethernet;	     /* ARPHRD_ETHER: not lo, not a TUN */
+	bool up;	     /* IFF_UP */
+	bool carrier;	     /* of the driver; false while down */
+	uint32_t mtu;	     /* bytes behind the Ethernet header */
+	int master;	     /* ifindex of bridge, bond or VRF; 0 = none */
+	uint64_t mac;	     /* 0 where it has none or it isn't Ethernet */
+	bool is_tap;	     /* kind "tun" in TAP mode */
+	bool multi_queue;    /* a TAP made with IFF_MULTI_QUEUE */
+	uint64_t tx_dropped; /* frames, by the device or its queue */
 };
 
 /* An address with prefix length, host's byte order of bytes as on the wire. */

@@ -33,6 +33,7 @@
 #include "switchd/fastpath_bpf.h"
 #include "switchd/fastpath_csum.h"
 
+#define ENOMEM	  12
 #define TAG_LEN	  4u
 #define TYPE_MIN  0x600u /* IEEE 802.3-2022 3.2.6: below, it's a length */
 #define MTU_SLACK (ETH_HLEN + TAG_LEN) /* as in the pipeline */
@@ -198,6 +199,107 @@ ALWAYS int tc_forward(struct __sk_buff *skb, const struct packet *p,
 	return bpf_redirect(READ(*ifindex), 0);
 }
 
+/* ---- Flooding ---- */
+
+/* One flood under way. */
+struct flood {
+	struct __sk_buff *skb;
+	const struct packet *p;
+	struct decision *d;
+	struct decide_port in;
+	__u32 segment, segments;
+	__u32 copies;
+	bool changed;  /* the frame's tag has been, for the rest */
+	bool leftover; /* some take it with another tag than it has */
+};
+
+/* The next copy's port, if it takes the frame as it is now. Tags: all ports
+ * that don't take it as it came take it the same way, with a tag or without. */
+ALWAYS bool flood_takes(struct flood *f, __u32 index)
+{
+	struct decision *d = f->d;
+	struct decide_port out;
+	bool changes;
+
+	d->out_index = index;
+	d->out = bpf_map_lookup_elem(&ports, &d->out_index);
+	if (!d->out || index == d->in_index ||
+	    READ(d->out->state) != FASTPATH_ON)
+		return false;
+	decide_port_of(d->out, index, &out);
+	if (!(out.flags & DECIDE_FLOOD) || !decide_in_vlan(&out, d->vid) ||
+	    !decide_pass(&f->in, &out))
+		return false;
+	d->tag = decide_tag(&f->in, &out, d->vid);
+	tag_leaves(f->p, d, &changes);
+	f->leftover |= changes;
+	return changes == f->changed;
+}
+
+static long flood_copy(__u32 i, void *ctx)
+{
+	struct flood *f = ctx;
+	__u32 n = f->d->flood.first + i, tag_len, *ifindex;
+	__u64 *index = bpf_map_lookup_elem(&members, &n);
+	struct fastpath_counters *c;
+	bool changes;
+	long r;
+
+	if (!index || !flood_takes(f, READ(*index)))
+		return 0;
+	c = counters_of(f->d->out_index);
+	ifindex = bpf_map_lookup_elem(&target, &f->d->out_index);
+	if (!c || !ifindex)
+		return 0;
+	f->copies++;
+	tag_len = tag_leaves(f->p, f->d, &changes) ? TAG_LEN : 0;
+	if (f->segment + tag_len > READ(f->d->out->mtu) + MTU_SLACK) {
+		COUNT(c->tx_copies, 1);
+		COUNT(c->tx_drop_mtu, 1);
+		return 0;
+	}
+	r = bpf_clone_redirect(f->skb, READ(*ifindex), 0);
+	if (r) {
+		COUNT(c->tx_copies, 1);
+		if (r == -ENOMEM)
+			COUNT(c->tx_drop_memory, 1);
+		else
+			COUNT(c->tx_drop_full, 1);
+		return 0;
+	}
+	count_tx(c, f->skb->len + tag_len, f->segments);
+	return 0;
+}
+
+/* First to the ports that take the frame as it came, then to the others. A
+ * priority tag could leave in three ways: userspace does that. */
+ALWAYS int tc_flood(struct __sk_buff *skb, const struct packet *p,
+		    struct decision *d, __u32 segment, __u32 segments)
+{
+	struct flood f = { .skb = skb,
+			   .p = p,
+			   .d = d,
+			   .segment = segment,
+			   .segments = segments };
+	struct fastpath_counters *in = counters_of(d->in_index);
+
+	if (!in || (p->tagged && !(p->tci & VID_MASK)))
+		return punt(skb, d, p->len, segments);
+	decide_port_of(d->in, d->in_index, &f.in);
+	bpf_loop(d->flood.n, flood_copy, &f, 0);
+	if (f.leftover && !retag(skb, p, d, !p->tagged)) {
+		f.changed = true;
+		bpf_loop(d->flood.n, flood_copy, &f, 0);
+	}
+	if (!f.copies && !f.changed) /* userspace says why */
+		return punt(skb, d, p->len, segments);
+	count_rx(in, p->len, segments);
+	COUNT(in->rx_forwarded, 1);
+	if (d->forced)
+		COUNT(in->forced, 1);
+	return TC_ACT_SHOT;
+}
+
 ALWAYS int tc_drop(const struct decision *d, __u32 len, __u32 segments)
 {
 	struct fastpath_counters *c = counters_of(d->in_index);
@@ -245,6 +347,8 @@ int switchd_tc(struct __sk_buff *skb)
 		act = decide(&p, &d);
 	if (act == ACT_FORWARD)
 		return tc_forward(skb, &p, &d, segment, segments);
+	if (act == ACT_FLOOD)
+		return tc_flood(skb, &p, &d, segment, segments);
 	if (act == ACT_PUNT)
 		return punt(skb, &d, p.len, segments);
 	return tc_drop(&d, p.len, segments);

@@ -13,11 +13,13 @@
  *	ports     port index              main, worker, BPF    all
  *	vlans     port index              main thread          all
  *	counters  CPU and port index      BPF                  all
+ *	floods    VID                     main thread          all
+ *	members   place in a flood set    main thread          all
  *	source    ifindex -> port index   monitor              monitor, BPF
  *	target    port index -> ifindex   monitor              monitor, BPF
  *	devices   the same for XDP        monitor              monitor, BPF
  *
- * The first five are mapped into the switch process. The last three are the
+ * All but the last three are mapped into the switch process. Those are the
  * monitor's alone: whoever takes over the switch can mix up its own ports, but
  * not send into another device of the host.
  *
@@ -95,13 +97,22 @@ struct fastpath_port {
 	_Alignas(64) FASTPATH_ATOMIC(uint32_t) completed;
 };
 
-#define FASTPATH_VLAN_WORDS 64 /* of 64 bits: 4096 VIDs */
+#define FASTPATH_VIDS	    4096u
+#define FASTPATH_VLAN_WORDS 64 /* of 64 bits: so many VIDs */
 
 struct fastpath_vlans {
 	uint64_t word[FASTPATH_VLAN_WORDS];
 };
 
 #define FASTPATH_DROPS 5 /* DECIDE_VERDICTS */
+
+/* The ports that a VLAN's floods go to: members[first..first + n). n is 0 where
+ * not all of them are the kernel's: then userspace floods. */
+struct fastpath_flood {
+	uint32_t first, n;
+};
+
+#define FASTPATH_MEMBERS_MAX 65536u /* of all different flood sets together */
 
 /* What one CPU has counted for one port: [cpu * ports + index]. */
 struct fastpath_counters {
@@ -120,7 +131,7 @@ struct fastpath_counters {
 	FASTPATH_ATOMIC(uint64_t) tx_frames;
 	FASTPATH_ATOMIC(uint64_t) tx_bytes;
 	FASTPATH_ATOMIC(uint64_t) tx_segments;
-	FASTPATH_ATOMIC(uint64_t) tx_drop_mtu, tx_drop_memory;
+	FASTPATH_ATOMIC(uint64_t) tx_drop_mtu, tx_drop_memory, tx_drop_full;
 };
 
 #endif

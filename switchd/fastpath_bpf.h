@@ -37,6 +37,8 @@ MAP(global, ARRAY, __u32, struct fastpath_global, BPF_F_MMAPABLE);
 MAP(ports, ARRAY, __u32, struct fastpath_port, BPF_F_MMAPABLE);
 MAP(vlans, ARRAY, __u32, struct fastpath_vlans, BPF_F_MMAPABLE);
 MAP(counters, ARRAY, __u32, struct fastpath_counters, BPF_F_MMAPABLE);
+MAP(floods, ARRAY, __u32, struct fastpath_flood, BPF_F_MMAPABLE);
+MAP(members, ARRAY, __u32, __u64, BPF_F_MMAPABLE); /* port indexes */
 MAP(source, HASH, __u32, struct fastpath_source, 0);
 MAP(target, ARRAY, __u32, __u32, 0);
 MAP(devices, DEVMAP, __u32, __u32, 0);
@@ -58,9 +60,13 @@ struct decision {
 	enum decide_tag tag;
 	__u16 vid;
 	bool forced;
+	struct fastpath_flood flood;
 };
 
-enum action { ACT_PUNT, ACT_FORWARD, ACT_DROP };
+#define RESERVED      0x0180c2000000ull /* IEEE 802.1Q-2022 table 8-1 */
+#define RESERVED_MASK 0xfffffffffff0ull
+
+enum action { ACT_PUNT, ACT_FORWARD, ACT_FLOOD, ACT_DROP };
 
 ALWAYS void barrier_reads(struct fastpath_port *p)
 {
@@ -155,6 +161,19 @@ ALWAYS bool flow_settled(struct decision *d)
 	return d->forced;
 }
 
+/* To all of the VLAN, where all of them are the kernel's. */
+ALWAYS enum action decide_flood(struct decision *d)
+{
+	__u32 vid = d->vid;
+	struct fastpath_flood *f = bpf_map_lookup_elem(&floods, &vid);
+
+	if (!f || !READ(f->n) || !flow_settled(d))
+		return ACT_PUNT;
+	d->flood.first = READ(f->first);
+	d->flood.n = READ(f->n);
+	return ACT_FLOOD;
+}
+
 ALWAYS enum action decide_known(const struct fastpath_global *g,
 				const struct packet *p, struct decision *d)
 {
@@ -177,9 +196,11 @@ ALWAYS enum action decide_known(const struct fastpath_global *g,
 	if ((in.flags & DECIDE_LEARN) &&
 	    !source_known(h, g, d->in, d->in_index, packet_key(d->vid, p->src)))
 		return ACT_PUNT;
+	if (p->dst >> 40 & 1)
+		return decide_flood(d);
 	where = fdb_where(h, d->in, key, hash, &s);
 	if (where == FDB_NONE)
-		return ACT_PUNT;
+		return decide_flood(d);
 	d->out_index = where & FDB_PORT_MASK;
 	d->out = bpf_map_lookup_elem(&ports, &d->out_index);
 	if (!d->out || READ(d->out->state) != FASTPATH_ON || !flow_settled(d))
@@ -219,7 +240,7 @@ ALWAYS enum action decide(const struct packet *p, struct decision *d)
 	seq = READ(g->seq);
 	barrier_reads(d->in);
 	if (seq & 1 || !READ(g->on) || READ(d->in->state) != FASTPATH_ON ||
-	    p->dst >> 40 & 1 || p->src >> 40 & 1 || !p->src)
+	    (p->dst & RESERVED_MASK) == RESERVED || p->src >> 40 & 1 || !p->src)
 		return ACT_PUNT;
 	act = decide_known(g, p, d);
 	barrier_reads(d->in);

@@ -121,6 +121,8 @@ static void maps_of(const struct fastpath_bpf *b, struct bpf_map **map)
 	map[FASTPATH_PORTS] = b->maps.ports;
 	map[FASTPATH_VLANS] = b->maps.vlans;
 	map[FASTPATH_COUNTERS] = b->maps.counters;
+	map[FASTPATH_FLOODS] = b->maps.floods;
+	map[FASTPATH_MEMBERS] = b->maps.members;
 	map[FASTPATH_CPU] = NULL;
 	map[SOURCE] = b->maps.source;
 	map[TARGET] = b->maps.target;
@@ -139,6 +141,10 @@ static uint32_t map_size(const struct fastpath_kernel *k, int i)
 		n = fdb_memory_size(&fdb) / FASTPATH_FDB_ELEMENT;
 	else if (i == FASTPATH_GLOBAL)
 		n = 1;
+	else if (i == FASTPATH_FLOODS)
+		n = FASTPATH_VIDS;
+	else if (i == FASTPATH_MEMBERS)
+		n = FASTPATH_MEMBERS_MAX;
 	else if (i == FASTPATH_COUNTERS)
 		n = (uint64_t)k->cpus * k->sizes.ports_max;
 	return n <= UINT32_MAX ? (uint32_t)n : 0;
@@ -386,7 +392,8 @@ static bool is_device(const struct fastpath_kernel *k, uint32_t index)
 /* In driver mode or not at all: the generic one costs more than TC. */
 static int attach(struct fastpath_kernel *k, int ifindex, uint32_t index)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, o, .flags = XDP_FLAGS_DRV_MODE);
+	const struct bpf_link_create_opts o = { .sz = sizeof(o),
+						.flags = XDP_FLAGS_DRV_MODE };
 	int fd = bpf_link_create(k->xdp, ifindex, BPF_XDP, &o);
 
 	if (fd < 0)

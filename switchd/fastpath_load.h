@@ -46,6 +46,8 @@ enum fastpath_fd {
 	FASTPATH_PORTS,
 	FASTPATH_VLANS,
 	FASTPATH_COUNTERS,
+	FASTPATH_FLOODS,
+	FASTPATH_MEMBERS,
 	FASTPATH_CPU, /* the CPU port's TAP */
 	FASTPATH_FDS
 };
@@ -111,13 +113,13 @@ void fastpath_kernel_save(const struct fastpath_kernel *k,
 			  struct fastpath_saved *s);
 
 /*
- * Go on with it. Programs of this version, the maps as they are. *k is NULL
+ * Go on with it. Programs of this version, the maps as they are. *out is NULL
  * where there was none. What is attached is still attached by the program
  * before: see fastpath_kernel_reattach() and netdev_guard_replace(). Returns 0
  * or -errno with *err: then the descriptors are as they were.
  */
 int fastpath_kernel_load(const struct fastpath_saved *s,
-			 struct fastpath_kernel **k, struct error *err)
+			 struct fastpath_kernel **out, struct error *err)
 	__attribute__((warn_unused_result));
 
 /* Attach XDP where it was before. A device that is gone is fine. Returns 0 or

@@ -26,8 +26,15 @@ struct fastpath {
 	struct fastpath_port *ports;
 	struct fastpath_vlans *vlans;
 	struct fastpath_counters *counters;
+	struct fastpath_flood *floods;
+	uint64_t *members;
 	uint32_t nports; /* records from here on are all away */
 	struct seen *seen;
+	struct { /* for fastpath_commit() only */
+		struct fastpath_flood set[SNAPSHOT_VLANS];
+		struct fastpath_flood flood[SNAPSHOT_VLANS];
+		uint64_t member[FASTPATH_MEMBERS_MAX];
+	} next;
 };
 
 /* ---- Memory ---- */
@@ -48,6 +55,12 @@ static void mappings(struct fastpath *f, struct mapping m[FASTPATH_CPU])
 					      ports * sizeof(*f->ports) };
 	m[FASTPATH_VLANS] = (struct mapping){ (void **)&f->vlans,
 					      ports * sizeof(*f->vlans) };
+	m[FASTPATH_FLOODS] =
+		(struct mapping){ (void **)&f->floods,
+				  SNAPSHOT_VLANS * sizeof(*f->floods) };
+	m[FASTPATH_MEMBERS] =
+		(struct mapping){ (void **)&f->members,
+				  FASTPATH_MEMBERS_MAX * sizeof(*f->members) };
 	m[FASTPATH_COUNTERS] = (struct mapping){ (void **)&f->counters,
 						 ports * f->sizes.cpus *
 							 sizeof(*f->counters) };
@@ -172,6 +185,51 @@ static bool port_wanted(const struct fastpath *f, const struct snapshot *s,
 	       memcmp(f->vlans[i].word, p->vlans, sizeof(p->vlans)) != 0;
 }
 
+/* Is every member the kernel's? */
+static bool set_is_on(const struct fastpath *f,
+		      const struct snapshot_flood *set)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (f->ports[set->port[i]].state != FASTPATH_ON)
+			return false;
+	return true;
+}
+
+/* Into f->next: where each VLAN's flood set lies among the members, and those.
+ * Returns how many of them there are. */
+static uint32_t place_floods(struct fastpath *f, const struct snapshot *s)
+{
+	struct fastpath_flood *at = f->next.set;
+	uint32_t used = 0;
+
+	for (uint32_t k = 0; k < s->nsets; k++) {
+		const struct snapshot_flood *set = s->sets[k];
+
+		at[k] = (struct fastpath_flood){ .first = used };
+		if (set->n > FASTPATH_MEMBERS_MAX - used || !set_is_on(f, set))
+			continue;
+		at[k].n = set->n;
+		for (uint32_t i = 0; i < set->n; i++)
+			f->next.member[used++] = set->port[i];
+	}
+	for (uint32_t vid = 0; vid < SNAPSHOT_VLANS; vid++)
+		f->next.flood[vid] = at[s->flood[vid]->id];
+	return used;
+}
+
+/* A port that isn't the kernel's can change them, too: so they are compared. */
+static void commit_floods(struct fastpath *f, const struct snapshot *s)
+{
+	size_t members = place_floods(f, s) * sizeof(f->members[0]);
+
+	if (!memcmp(f->floods, f->next.flood, sizeof(f->next.flood)) &&
+	    !memcmp(f->members, f->next.member, members))
+		return;
+	global_begin(f);
+	memcpy(f->floods, f->next.flood, sizeof(f->next.flood));
+	memcpy(f->members, f->next.member, members);
+}
+
 void fastpath_commit(struct fastpath *f, const struct snapshot *s,
 		     fastpath_why_fn *why, void *ctx)
 {
@@ -198,6 +256,7 @@ void fastpath_commit(struct fastpath *f, const struct snapshot *s,
 		       offsetof(struct fastpath_port, reserved));
 	}
 	f->nports = s->nports;
+	commit_floods(f, s);
 	if (atomic_load(&f->global->seq) % 2)
 		global_lock(f);
 }
@@ -267,6 +326,7 @@ static void count(struct port_counters *sum, const struct fastpath_counters *c)
 	counter_add(&sum->tx_segments, get(&c->tx_segments));
 	counter_add(&sum->tx_drop[DROP_MTU], get(&c->tx_drop_mtu));
 	counter_add(&sum->tx_drop[DROP_NO_MEMORY], get(&c->tx_drop_memory));
+	counter_add(&sum->tx_drop[DROP_QUEUE_FULL], get(&c->tx_drop_full));
 }
 
 void fastpath_count(const struct fastpath *f, uint32_t index,

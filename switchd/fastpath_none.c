@@ -82,9 +82,9 @@ void fastpath_kernel_save(const struct fastpath_kernel *k,
 
 /* A program with it was before us, and has ports that depend on it. */
 int fastpath_kernel_load(const struct fastpath_saved *s,
-			 struct fastpath_kernel **k, struct error *err)
+			 struct fastpath_kernel **out, struct error *err)
 {
-	*k = NULL;
+	*out = NULL;
 	return s->version ? error_set(err, ENOTSUP, "no-fast-path", NULL,
 				      "switchd was built without BPF")
 			  : 0;

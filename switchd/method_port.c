@@ -1,6 +1,7 @@
 /* port.*: see methods.h. */
 #include "switchd/methods.h"
 
+#include "ports/netlink.h"
 #include "switchd/fastpath_map.h"
 #include "switchd/switch_fast.h"
 
@@ -128,6 +129,19 @@ static json_t *port_line(struct sw *sw, const struct switch_port *p)
 	return o;
 }
 
+/* What the port's device has dropped that was handed to it, or null. */
+static json_t *device_dropped(const struct switch_port *p)
+{
+	struct netlink *nl = netlink_open();
+	struct netlink_link link;
+	json_t *n = NULL;
+
+	if (nl && netlink_link_get(nl, p->grant.ifindex, NULL, &link) == 0)
+		n = json_integer((json_int_t)link.tx_dropped);
+	netlink_close(nl);
+	return n ? n : json_null();
+}
+
 /* Whether the kernel forwards for a port, and what it did so far. */
 static json_t *fast_json(struct sw *sw, const struct switch_port *p)
 {
@@ -177,8 +191,10 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
 	json_object_set_new(o, "tx", method_tx(&n, false));
-	if (!strcmp(p->config.request.type, "netdev"))
-		json_object_set_new(o, "fast-path", fast_json(sw, p));
+	if (strcmp(p->config.request.type, "netdev") != 0)
+		return o;
+	json_object_set_new(o, "fast-path", fast_json(sw, p));
+	json_object_set_new(o, "device-dropped", device_dropped(p));
 	return o;
 }
 

@@ -117,6 +117,7 @@ int snapshot_finish(struct snapshot *s)
 			s->sets[c] = flood_build(s, (uint16_t)vid);
 		if (!s->sets[c])
 			return -ENOMEM;
+		s->sets[c]->id = c;
 		s->flood[vid] = s->sets[c];
 	}
 	return 0;

@@ -31,6 +31,7 @@ struct snapshot_port {
 
 struct snapshot_flood {
 	uint32_t n;
+	uint32_t id;	 /* its place in sets[] */
 	uint16_t port[]; /* indexes, ascending */
 };
 

@@ -6,6 +6,11 @@ tests_e2e_offload_kernel_SOURCES = tests/e2e/offload_kernel.c \
 	tests/unit/superframe.c tests/unit/superframe.h
 tests_e2e_offload_tunnel_SOURCES = tests/e2e/offload_tunnel.c \
 	tests/unit/superframe.c tests/unit/superframe.h
+if HAVE_BPF
+test_programs += tests/e2e/fastpath_calls
+tests_e2e_fastpath_calls_SOURCES = tests/e2e/fastpath_calls.c \
+	tests/unit/fds.h tests/unit/monitor_calls.h tests/unit/monitor_rig.h
+endif
 test_programs += tests/e2e/ports_kernel
 tests_e2e_ports_kernel_SOURCES = \
 	tests/e2e/ports_kernel.c tests/e2e/ports_kernel.h \

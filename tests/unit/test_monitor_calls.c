@@ -273,12 +273,13 @@ static void nothing_is_acquired_during_an_upgrade(void **state)
 static void handle_is_good_for_its_holder_only(void **state)
 {
 	static const uint16_t calls[] = { PROTO_ADJUST, PROTO_RENEW,
-					  PROTO_RELEASE };
+					  PROTO_RELEASE, PROTO_PLACE,
+					  PROTO_XDP };
 	struct monitor_rig *r = *state;
 	uint32_t h = acquired(r, "a");
 
 	r->m.active = 1;
-	for (unsigned int i = 0; i < 3; i++) {
+	for (unsigned int i = 0; i < 5; i++) {
 		assert_int_equal(by_handle(r, calls[i], h), -ENOENT);
 		assert_int_equal(by_handle(r, calls[i], 0), -ENOENT);
 		assert_int_equal(by_handle(r, calls[i], UINT32_MAX), -ENOENT);
@@ -326,6 +327,42 @@ static void adjust_with_nonsense_changes_nothing(void **state)
 	m.head.handle = h;
 	assert_int_equal(ask(r, &m, NULL, 0), 0);
 	assert_string_equal(r->m.grants.g[0].rq.pcap.file, path(r, "a"));
+}
+
+static int by_handle_arg(struct monitor_rig *r, uint16_t type, uint32_t handle,
+			 uint32_t arg)
+{
+	struct proto_msg m = question(type);
+
+	m.head.handle = handle;
+	m.head.arg = arg;
+	return ask(r, &m, NULL, 0);
+}
+
+/* There is none in the rig; tests/e2e/fastpath_calls.c has one. */
+static void fast_path_is_not_for_what_has_no_part_in_it(void **state)
+{
+	static const uint32_t args[] = { 0,	1,	     2,		4095,
+					 65535, 0x80000000u, UINT32_MAX };
+	struct monitor_rig *r = *state;
+	struct proto_msg m = question(PROTO_FASTPATH);
+	uint32_t h = acquired(r, "a");
+
+	strcpy(r->m.no_fastpath, "why");
+	assert_int_equal(ask(r, &m, NULL, 0), -ENOTSUP);
+	assert_string_equal(m.error.reason, "no-fast-path");
+	assert_string_equal(m.error.message, "why");
+	for (unsigned int i = 0; i < sizeof(args) / sizeof(args[0]); i++) {
+		assert_int_equal(by_handle_arg(r, PROTO_PLACE, h, args[i]),
+				 -EINVAL);
+		assert_int_equal(by_handle_arg(r, PROTO_XDP, h, args[i]),
+				 -EINVAL);
+		/* Not even where a grant says so that isn't a device's. */
+		r->m.grants.g[0].grant.fast = true;
+		assert_int_equal(by_handle_arg(r, PROTO_PLACE, h, args[i]),
+				 -EINVAL);
+		r->m.grants.g[0].grant.fast = false;
+	}
 }
 
 static void forgetting_is_the_active_ones(void **state)
@@ -504,6 +541,7 @@ int main(void)
 		RIG(handle_is_good_for_its_holder_only),
 		RIG(renewal_is_for_captures_that_rotate),
 		RIG(adjust_with_nonsense_changes_nothing),
+		RIG(fast_path_is_not_for_what_has_no_part_in_it),
 		RIG(forgetting_is_the_active_ones),
 		RIG(ids_are_those_of_names_that_there_are),
 		RIG(acl_is_asked_about_profiles_only),

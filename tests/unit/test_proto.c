@@ -306,6 +306,7 @@ static const struct place flags[] = {
 	PLACE("tap", enabled),	       PLACE("tap", tap.persist),
 	PLACE("tap", tap.handover),    PLACE("netdev", netdev.promisc),
 	PLACE("netdev", netdev.force), PLACE("pcap", pcap.classic),
+	PLACE("netdev", netdev.fast),  PLACE("pcap", pcap.classic),
 	PLACE("pcap", pcap.segment),
 };
 
