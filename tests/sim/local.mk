@@ -3,7 +3,8 @@ SIM = tests/sim/sim.c tests/sim/sim.h tests/sim/sim_kernel.h
 
 # The kernel fast path's programs once more, for test runs.
 if HAVE_BPF
-SIM += tests/sim/sim_kernel.c tests/sim/sim_kernel_compare.c
+SIM += tests/sim/sim_kernel.c tests/sim/sim_kernel_compare.c \
+	tests/sim/sim_copy.h
 tests/sim/sim_kernel.$(OBJEXT): tests/sim/sim_kernel.skel.h
 tests/sim/sim_kernel.bpf.o: tests/sim/sim_kernel.bpf.c Makefile
 	$(AM_V_GEN)$(MKDIR_P) tests/sim && $(BPF_CLANG) -target bpf -mcpu=v3 \
@@ -21,7 +22,8 @@ CLEANFILES += tests/sim/sim_kernel.bpf.o tests/sim/sim_kernel.bpf.d \
 else
 SIM += tests/sim/sim_kernel_none.c
 endif
-EXTRA_DIST += tests/sim/sim_kernel.bpf.c tests/sim/sim_kernel.c \
+EXTRA_DIST += tests/sim/sim_kernel.bpf.c tests/sim/sim_copy.h \
+	tests/sim/sim_kernel.c \
 	tests/sim/sim_kernel_compare.c tests/sim/sim_kernel_none.c
 
 sim_tests += tests/sim/sim_learning

@@ -1,12 +1,12 @@
 #include "tests/sim/sim_kernel.h"
 
 #include "fdb/layout.h"
+#include "switchd/punt.h"
 #include "switchd/switch_fast.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/pkt_cls.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,8 +17,10 @@
 #include "tests/sim/sim_kernel.skel.h"
 #pragma GCC diagnostic pop
 
-#define DEVICE	1u   /* the loopback device's ifindex: all ports' */
-#define LEN_MAX 3400 /* what a test run takes, in a page */
+#define DEVICE	     1u	    /* the loopback device's ifindex */
+#define PORT_DEVICES 100000 /* as if port i's were so much more than i */
+#define CPU_DEVICE   99999
+#define LEN_MAX	     3400 /* what a test run takes, in a page */
 
 static struct {
 	struct sim_kernel_bpf *bpf;
@@ -55,6 +57,8 @@ static int sizes_set(struct sim_kernel_bpf *b)
 		{ b->maps.ports, SIM_PORTS_MAX },
 		{ b->maps.vlans, SIM_PORTS_MAX },
 		{ b->maps.counters, kernel.cpus * SIM_PORTS_MAX },
+		{ b->maps.members, FASTPATH_MEMBERS_MAX },
+		{ b->maps.floods, FASTPATH_VIDS },
 		{ b->maps.target, SIM_PORTS_MAX },
 		{ b->maps.devices, SIM_PORTS_MAX },
 	};
@@ -63,7 +67,7 @@ static int sizes_set(struct sim_kernel_bpf *b)
 	for (unsigned int i = 0; r == 0 && i < sizeof(size) / sizeof(size[0]);
 	     i++)
 		r = bpf_map__set_max_entries(size[i].map, size[i].n);
-	b->rodata->cpu_ifindex = DEVICE;
+	b->rodata->cpu_ifindex = CPU_DEVICE;
 	b->rodata->ports_max = SIM_PORTS_MAX;
 #if !defined(__x86_64__) && !defined(__i386__)
 	b->rodata->weak = 1;
@@ -71,15 +75,17 @@ static int sizes_set(struct sim_kernel_bpf *b)
 	return r;
 }
 
-/* Nothing is sent: a redirect is only decided in a test run. */
+/* XDP's must be there, so it is one for all. */
 static int places_fill(const struct sim_kernel_bpf *b)
 {
 	uint32_t device = DEVICE;
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < SIM_PORTS_MAX; i++) {
-		r = bpf_map_update_elem(bpf_map__fd(b->maps.target), &i,
-					&device, BPF_ANY);
+		uint32_t other = PORT_DEVICES + i;
+
+		r = bpf_map_update_elem(bpf_map__fd(b->maps.target), &i, &other,
+					BPF_ANY);
 		if (r == 0)
 			r = bpf_map_update_elem(bpf_map__fd(b->maps.devices),
 						&i, &device, BPF_ANY);
@@ -144,6 +150,8 @@ struct fastpath *sim_kernel_open(uint32_t fdb_entries)
 	map[FASTPATH_PORTS] = kernel.bpf->maps.ports;
 	map[FASTPATH_VLANS] = kernel.bpf->maps.vlans;
 	map[FASTPATH_COUNTERS] = kernel.bpf->maps.counters;
+	map[FASTPATH_FLOODS] = kernel.bpf->maps.floods;
+	map[FASTPATH_MEMBERS] = kernel.bpf->maps.members;
 	for (int i = 0; i < FASTPATH_CPU; i++)
 		fd[i] = dup(bpf_map__fd(map[i]));
 	f = fastpath_open(&e, fd, &err);
@@ -175,34 +183,81 @@ void sim_kernel_close(struct fastpath *f)
 	zero(kernel.bpf->maps.ports);
 	zero(kernel.bpf->maps.vlans);
 	zero(kernel.bpf->maps.counters);
+	zero(kernel.bpf->maps.floods);
+	zero(kernel.bpf->maps.members);
 	kernel.in_use = false;
 }
 
 /* ---- Running ---- */
 
+/* What is said of the last frame; by XDP, before TC saw it. */
+static struct sim_kernel_result result;
+static struct port_counters counted[SIM_PORTS_MAX], by_xdp[SIM_PORTS_MAX];
+static uint8_t sent[SIM_COPIES_MAX][FRAME_HEADROOM + SIM_COPY_MAX];
+
 /* Returns what the program does, or INT32_MIN where the kernel doesn't take so
  * short a frame, or not with half a tag. */
-static int run(const struct bpf_program *program, const uint8_t *data,
-	       uint32_t len, uint32_t gso_size, struct sim_kernel_result *r)
+static int run(const struct bpf_program *program, const struct frame *f,
+	       uint32_t gso_size, uint8_t *out)
 {
 	struct __sk_buff ctx = { .gso_size = gso_size };
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = data, .data_size_in = len,
-		    .data_out = r->data, .data_size_out = sizeof(r->data),
-		    .repeat = 1);
-	int e;
+	struct bpf_test_run_opts o = {
+		.sz = sizeof(o),
+		.data_in = f->data,
+		.data_size_in = f->len,
+		.data_out = out,
+		.data_size_out = out ? SIM_COPY_MAX : 0,
+		.ctx_in = gso_size ? &ctx : NULL,
+		.ctx_size_in = gso_size ? sizeof(ctx) : 0,
+		.repeat = 1,
+	};
+	int e = bpf_prog_test_run_opts(bpf_program__fd(program), &o);
 
-	if (gso_size) {
-		o.ctx_in = &ctx;
-		o.ctx_size_in = sizeof(ctx);
-	}
-	e = bpf_prog_test_run_opts(bpf_program__fd(program), &o);
-	if (e == -EINVAL && len < 64)
+	if (e == -EINVAL && f->len < 64)
 		return INT32_MIN;
 	assert_int_equal(e, 0);
-	r->len = o.data_size_out;
-	if ((int)o.retval == -1 && len < ETHER_HEADER_LEN + ETHER_TAG_LEN)
+	if ((int)o.retval == -1 && f->len < ETHER_HEADER_LEN + ETHER_TAG_LEN)
 		return INT32_MIN;
 	return (int)o.retval;
+}
+
+/* What a program has counted. Then it has counted nothing. */
+static void take_counters(struct sim *s, uint32_t index,
+			  struct port_counters *sum)
+{
+	struct fastpath_facts facts;
+
+	fastpath_facts(s->fastpath, index, &facts);
+	result.forced = facts.forced;
+	result.super = facts.super;
+	memset(sum, 0, s->sw->index_end * sizeof(*sum));
+	for (uint32_t i = 0; i < s->sw->index_end; i++)
+		fastpath_retire(s->fastpath, i, &sum[i]);
+}
+
+static void take_copy(unsigned int i)
+{
+	const struct sim_copy *c = &kernel.bpf->bss->sim_copy[i];
+	struct frame *f = &result.copy[i].f;
+
+	assert_true(c->len <= SIM_COPY_MAX);
+	frame_init(f, sent[i] + FRAME_HEADROOM, c->len);
+	memcpy(f->data, c->data, c->len);
+	if (c->tag)
+		frame_vlan_push(f, (uint16_t)(c->tag >> 16), (uint16_t)c->tag);
+	result.copy[i].port = c->ifindex - PORT_DEVICES;
+	if (c->ifindex == CPU_DEVICE)
+		result.copy[i].port = FASTPATH_NO_PORT;
+	else
+		assert_true(result.copy[i].port < SIM_PORTS_MAX);
+}
+
+static uint32_t punted(struct sim *s, uint32_t index)
+{
+	struct fastpath_facts facts;
+
+	fastpath_facts(s->fastpath, index, &facts);
+	return (uint32_t)facts.punted;
 }
 
 static uint64_t dropped(const counter *drop)
@@ -214,84 +269,73 @@ static uint64_t dropped(const counter *drop)
 	return n;
 }
 
-/* What a program has counted. Then it has counted nothing. */
-static void take_counters(struct sim *s, uint32_t index,
-			  struct sim_kernel_result *r)
+/* Userspace gets the frame as it came, and from whom. */
+static void check_punt(const struct frame *f, uint32_t index)
 {
-	struct fastpath *f = s->fastpath;
-	struct port_counters ignored;
-	struct fastpath_facts facts;
+	struct frame *up = &result.copy[0].f;
 
-	memset(&r->in, 0, sizeof(r->in));
-	fastpath_count(f, index, &r->in);
-	fastpath_facts(f, index, &facts);
-	r->forced = facts.forced;
-	r->super = facts.super;
-	for (r->out = 0; r->out < s->sw->index_end; r->out++) {
-		memset(&r->to, 0, sizeof(r->to));
-		fastpath_count(f, r->out, &r->to);
-		if (counter_get(&r->to.tx_copies))
-			break;
+	assert_int_equal(result.copies, 1);
+	assert_int_equal(result.copy[0].port, FASTPATH_NO_PORT);
+	assert_int_equal(punt_take(up), index);
+	assert_int_equal(up->len, f->len);
+	assert_memory_equal(up->data, f->data, f->len);
+}
+
+/* One way or another, and counted as such. */
+static enum sim_kernel_act act_of(const struct frame *f, uint32_t index,
+				  bool up)
+{
+	const struct port_counters *in = &counted[index];
+	uint64_t rx = counter_get(&in->rx_frames);
+
+	if (up) {
+		assert_int_equal(rx, 0);
+		check_punt(f, index);
+		return SIM_KERNEL_PUNT;
 	}
-	fastpath_retire(f, index, &ignored);
-	if (r->out < s->sw->index_end)
-		fastpath_retire(f, r->out, &ignored);
+	for (unsigned int i = 0; i < result.copies; i++)
+		assert_int_not_equal(result.copy[i].port, FASTPATH_NO_PORT);
+	if (!rx)
+		return SIM_KERNEL_GONE;
+	assert_int_equal(rx, 1);
+	assert_int_equal(counter_get(&in->rx_forwarded) + dropped(in->rx_drop),
+			 1);
+	return counter_get(&in->rx_forwarded) ? SIM_KERNEL_FORWARD
+					      : SIM_KERNEL_DROP;
 }
 
-static uint32_t punted(struct sim *s, uint32_t index)
+static void run_tc(struct sim *s, uint32_t index, const struct frame *f,
+		   bool keep)
 {
-	struct fastpath_facts facts;
+	uint32_t before = punted(s, index),
+		 gso_size = f->vnet.gso_type ? f->vnet.gso_size : 0;
+	bool up;
 
-	fastpath_facts(s->fastpath, index, &facts);
-	return (uint32_t)facts.punted;
-}
-
-static void run_tc(struct sim *s, uint32_t index, const uint8_t *data,
-		   uint32_t len, uint32_t gso_size, bool keep,
-		   struct sim_kernel_result *r)
-{
-	uint32_t before = punted(s, index);
-	int act = run(kernel.bpf->progs.switchd_tc, data, len, gso_size, r);
-	bool up = punted(s, index) != before;
-
-	r->act = SIM_KERNEL_UNKNOWN;
-	if (act == INT32_MIN)
+	kernel.bpf->bss->sim_copies = 0;
+	if (run(kernel.bpf->progs.switchd_tc, f, gso_size, NULL) == INT32_MIN)
 		return;
-	take_counters(s, index, r);
-	if (!up && !counter_get(&r->in.rx_frames)) {
-		assert_int_equal(act, TC_ACT_SHOT);
-		r->act = SIM_KERNEL_GONE;
-	} else if (up) {
-		assert_int_equal(act, TC_ACT_REDIRECT);
-		assert_int_equal(punted(s, index), before + 1);
-		assert_int_equal(counter_get(&r->in.rx_frames), 0);
-		if (!keep)
-			fastpath_completed(s->fastpath, index, 1);
-		r->act = SIM_KERNEL_PUNT;
-	} else if (counter_get(&r->in.rx_forwarded)) {
-		assert_int_equal(act, counter_get(&r->to.tx_frames)
-					      ? TC_ACT_REDIRECT
-					      : TC_ACT_SHOT);
-		r->act = SIM_KERNEL_FORWARD;
-	} else {
-		assert_int_equal(act, TC_ACT_SHOT);
-		assert_int_equal(dropped(r->in.rx_drop), 1);
-		r->act = SIM_KERNEL_DROP;
-	}
+	up = punted(s, index) != before;
+	result.copies = kernel.bpf->bss->sim_copies;
+	if (result.copies > SIM_COPIES_MAX)
+		result.copies = SIM_COPIES_MAX;
+	for (unsigned int i = 0; i < result.copies; i++)
+		take_copy(i);
+	take_counters(s, index, counted);
+	result.act = act_of(f, index, up);
+	if (up && !keep)
+		fastpath_completed(s->fastpath, index, 1);
 }
 
-/* XDP forwards in the same way as TC, or not at all. */
-static void check_xdp(struct sim_kernel_result *tc,
-		      const struct sim_kernel_result *xdp)
+/* What XDP forwards, TC would have forwarded in the same way. */
+static void check_xdp(struct sim *s, bool forced)
 {
-	assert_int_equal(tc->act, SIM_KERNEL_FORWARD);
-	assert_int_equal(xdp->out, tc->out);
-	assert_int_equal(xdp->forced, tc->forced);
-	assert_memory_equal(&xdp->in, &tc->in, sizeof(tc->in));
-	assert_memory_equal(&xdp->to, &tc->to, sizeof(tc->to));
-	assert_int_equal(xdp->len, tc->len);
-	memcpy(tc->xdp_data, xdp->data, xdp->len);
-	tc->xdp = true;
+	assert_int_equal(result.act, SIM_KERNEL_FORWARD);
+	assert_int_equal(result.copies, 1);
+	assert_int_equal(result.copy[0].port, kernel.bpf->bss->sim_xdp_key);
+	assert_int_equal(result.forced, forced);
+	assert_memory_equal(counted, by_xdp,
+			    s->sw->index_end * sizeof(counted[0]));
+	result.xdp = true;
 }
 
 static void place(uint32_t index)
@@ -305,27 +349,27 @@ static void place(uint32_t index)
 		0);
 }
 
-void sim_kernel_run(struct sim *s, uint32_t index, const struct frame *f,
-		    bool keep, struct sim_kernel_result *r)
+const struct sim_kernel_result *sim_kernel_run(struct sim *s, uint32_t index,
+					       const struct frame *f, bool keep)
 {
-	static struct sim_kernel_result xdp;
-	uint32_t gso_size = f->vnet.gso_type ? f->vnet.gso_size : 0;
 	int act = XDP_PASS;
+	bool forced;
 
-	r->act = SIM_KERNEL_UNKNOWN;
-	r->xdp = false;
+	memset(&result, 0, sizeof(result));
+	result.counted = counted;
+	result.act = SIM_KERNEL_UNKNOWN;
 	if (f->len > LEN_MAX)
-		return;
+		return &result;
 	place(index);
 	switch_fast_tick(s->sw, s->now_s);
-	if (!gso_size) /* or no device would show it to XDP */
-		act = run(kernel.bpf->progs.switchd_xdp, f->data, f->len, 0,
-			  &xdp);
+	if (!f->vnet.gso_type) /* or no device would show it to XDP */
+		act = run(kernel.bpf->progs.switchd_xdp, f, 0, result.xdp_data);
+	take_counters(s, index, by_xdp);
+	forced = result.forced;
+	run_tc(s, index, f, keep);
 	if (act == XDP_REDIRECT)
-		take_counters(s, index, &xdp);
+		check_xdp(s, forced);
 	else
 		assert_true(act == XDP_PASS || act == INT32_MIN);
-	run_tc(s, index, f->data, f->len, gso_size, keep, r);
-	if (act == XDP_REDIRECT)
-		check_xdp(r, &xdp);
+	return &result;
 }

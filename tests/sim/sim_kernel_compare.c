@@ -6,12 +6,11 @@
 
 struct sim_kernel_seen sim_kernel_seen;
 
-/* A frame of the batch, as it comes and what the kernel makes of it. */
+/* A frame of the batch, as it comes. */
 static struct one {
-	uint8_t memory[FRAME_HEADROOM + 4096];
+	uint8_t memory[FRAME_HEADROOM + SIM_COPY_MAX];
 	struct frame f;
 	bool sound;
-	struct sim_kernel_result r;
 } one[FRAME_BATCH_MAX];
 
 struct comparison {
@@ -21,7 +20,11 @@ struct comparison {
 	uint32_t in;
 	unsigned int n;				 /* of one[] */
 	struct port_counters *before, *expected; /* by port index */
-	unsigned int *sent;			 /* likewise; frames before */
+	unsigned int *sent; /* likewise; frames that are compared */
+	bool complete;	    /* all of the copies were */
+	/* At one[i]. */
+	unsigned int i;
+	const struct sim_kernel_result *r;
 };
 
 static void print_bytes(const char *who, const uint8_t *p, uint32_t len)
@@ -34,19 +37,17 @@ static void print_bytes(const char *who, const uint8_t *p, uint32_t len)
 
 static void say(const struct comparison *c)
 {
-	for (unsigned int i = 0; i < c->n; i++) {
-		const struct sim_kernel_result *r = &one[i].r;
+	const struct frame *f = &one[c->i].f;
 
-		print_bytes("frame", one[i].f.data, one[i].f.len);
-		if (r->act == SIM_KERNEL_FORWARD)
-			print_error("kernel: from port %u to %u%s%s\n", c->in,
-				    r->out, r->xdp ? ", also by XDP" : "",
-				    counter_get(&r->to.tx_frames)
-					    ? ""
-					    : ", where it is dropped");
-		else
-			print_error("kernel: drops it at port %u\n", c->in);
-	}
+	if (!c->r)
+		return;
+	print_bytes("frame", f->data, f->len);
+	print_error("kernel: from port %u", c->in);
+	if (c->r->act == SIM_KERNEL_DROP)
+		print_error(", dropped");
+	for (unsigned int i = 0; i < c->r->copies; i++)
+		print_error(" to %u", c->r->copy[i].port);
+	print_error("%s\n", c->r->xdp ? ", also by XDP" : "");
 }
 
 #define DISAGREE(c, ...)                                             \
@@ -58,6 +59,20 @@ static void say(const struct comparison *c)
 		print_error("\n");                                   \
 		_fail((c)->file, (c)->line);                         \
 	} while (0)
+
+/* Does the port take nothing, for reasons of its own? */
+static bool refuses(const struct comparison *c, uint32_t index)
+{
+	const struct port_counters *before = &c->before[index];
+	struct port_counters now;
+
+	switch_port_counters(c->s->sw, c->s->sw->port[index], &now);
+	for (int i = DROP_QUEUE_FULL; i <= DROP_IO_ERROR; i++)
+		if (counter_get(&now.tx_drop[i]) !=
+		    counter_get(&before->tx_drop[i]))
+			return true;
+	return false;
+}
 
 /* ---- Frames ---- */
 
@@ -96,60 +111,70 @@ static void same_segments(const struct comparison *c, const struct port *to,
 }
 
 /* XDP's has its checksum in the bytes. */
-static void same_by_xdp(const struct comparison *c, const struct one *o,
-			const struct frame *f)
+static void same_by_xdp(const struct comparison *c, const struct frame *f)
 {
+	uint8_t memory[FRAME_HEADROOM + SIM_COPY_MAX];
 	struct frame complete = *f;
-	uint8_t memory[FRAME_HEADROOM + 4096];
 
 	complete.data = memory + FRAME_HEADROOM;
 	memcpy(complete.data, f->data, f->len);
 	offload_complete_csum(&complete);
-	if (!memcmp(complete.data, o->r.xdp_data, f->len))
+	if (!memcmp(complete.data, c->r->xdp_data, f->len))
 		return;
-	print_bytes("by XDP", o->r.xdp_data, f->len);
+	print_bytes("by XDP", c->r->xdp_data, f->len);
 	print_bytes("expected", complete.data, f->len);
 	DISAGREE(c, "XDP sends something else");
 }
 
-/* What went to the port from *at on is this frame, as far as that port's
+/* What the pipeline has sent to the port is this copy, as far as the port's
  * offloads go. */
-static void same_copy(const struct comparison *c, const struct one *o,
-		      unsigned int *at)
+static void same_copy(struct comparison *c, uint32_t index, struct frame f)
 {
-	const struct port *to = c->s->sw->port[o->r.out]->port;
-	uint8_t memory[FRAME_HEADROOM + 4096];
-	uint32_t longer = o->r.len - o->f.len, lacks;
-	struct frame f;
+	const struct port *to = c->s->sw->port[index]->port;
+	const struct dummy_frame *next = dummy_peek_sent(to, c->sent[index]);
+	const struct frame *from = &one[c->i].f;
+	uint32_t longer = f.len - from->len, lacks;
 
-	frame_init(&f, memory + FRAME_HEADROOM, o->r.len);
-	memcpy(f.data, o->r.data, o->r.len);
-	f.vnet = o->f.vnet;
+	if (refuses(c, index))
+		return;
+	f.vnet = from->vnet;
 	if (f.vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		f.vnet.csum_start += longer;
 	if (f.vnet.hdr_len)
 		f.vnet.hdr_len += longer;
-	if (o->r.xdp)
-		same_by_xdp(c, o, &f);
+	if (c->r->xdp)
+		same_by_xdp(c, &f);
 	lacks = frame_offloads(&f) & ~to->tx_offloads;
 	if (lacks & PORT_TX_ALL_GSO) {
-		same_segments(c, to, at, &f);
+		same_segments(c, to, &c->sent[index], &f);
 		return;
 	}
-	if (lacks & PORT_TX_CSUM)
+	/* Another copy's port may have needed it complete before. */
+	if (next && !(next->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		offload_complete_csum(&f);
-	same_frame(c, to, at, &f);
+	same_frame(c, to, &c->sent[index], &f);
 }
 
-static void same_frames(const struct comparison *c)
+static void same_copies(struct comparison *c)
 {
-	for (unsigned int i = 0; i < c->n; i++)
-		if (counter_get(&one[i].r.to.tx_frames))
-			same_copy(c, &one[i], &c->sent[one[i].r.out]);
-	for (uint32_t i = 0; i < c->s->sw->index_end; i++) {
+	uint64_t sent = 0;
+
+	for (uint32_t i = 0; i < c->s->sw->index_end; i++)
+		sent += counter_get(&c->r->counted[i].tx_frames);
+	for (unsigned int i = 0; i < c->r->copies; i++)
+		same_copy(c, c->r->copy[i].port, c->r->copy[i].f);
+	c->complete = c->complete && sent == c->r->copies;
+	if (sent < c->r->copies)
+		DISAGREE(c, "the kernel hasn't counted what it sent");
+}
+
+static void nothing_more(const struct comparison *c)
+{
+	for (uint32_t i = 0; c->complete && i < c->s->sw->index_end; i++) {
 		const struct switch_port *p = c->s->sw->port[i];
 
-		if (p && p->grant.fast && dummy_sent(p->port) != c->sent[i])
+		if (p && p->grant.fast && !refuses(c, i) &&
+		    dummy_sent(p->port) != c->sent[i])
 			DISAGREE(c, "only the pipeline sent something to %s",
 				 p->port->name);
 	}
@@ -169,12 +194,21 @@ static const char *counter_name(size_t i)
 			       (enum drop_reason)((i - n) % DROP_REASON_COUNT));
 }
 
-/* Does the port cut super-frames, so that it sends more bytes? */
-static bool cuts(const struct switch_port *p, const counter *of,
-		 const struct port_counters *expected)
+/* What the port counts itself, or otherwise: it cuts super-frames, so that it
+ * sends more bytes, or takes nothing. */
+static bool differs(const struct comparison *c, uint32_t index,
+		    const counter *of)
 {
-	return of == &expected->tx_bytes &&
-	       (p->port->tx_offloads & PORT_TX_ALL_GSO) != PORT_TX_ALL_GSO;
+	const struct port *p = c->s->sw->port[index]->port;
+	const struct port_counters *e = &c->expected[index];
+
+	if (of == &e->rx_missed)
+		return true;
+	if (of == &e->tx_bytes &&
+	    (p->tx_offloads & PORT_TX_ALL_GSO) != PORT_TX_ALL_GSO)
+		return true;
+	return of > &e->tx_copies && (of < e->rx_drop || of >= e->tx_drop) &&
+	       refuses(c, index);
 }
 
 static void same_counters(const struct comparison *c, uint32_t index)
@@ -190,7 +224,7 @@ static void same_counters(const struct comparison *c, uint32_t index)
 			     counter_get(&before[i]);
 
 		if (n != counter_get(&expected[i]) &&
-		    !cuts(p, &expected[i], &c->expected[index]))
+		    !differs(c, index, &expected[i]))
 			DISAGREE(c,
 				 "\"%s\" of %s counts %d by the kernel, %d by "
 				 "the pipeline",
@@ -230,23 +264,6 @@ static void look_all(struct comparison *c, const struct switch_port *p)
 	}
 }
 
-/* Returns whether the kernel does all of the batch. */
-static bool run_all(struct comparison *c)
-{
-	bool all = c->n > 0;
-
-	for (unsigned int i = 0; i < c->n; i++) {
-		struct one *o = &one[i];
-
-		o->r.act = SIM_KERNEL_UNKNOWN;
-		if (o->sound)
-			sim_kernel_run(c->s, c->in, &o->f, false, &o->r);
-		all = all && (o->r.act == SIM_KERNEL_FORWARD ||
-			      o->r.act == SIM_KERNEL_DROP);
-	}
-	return all;
-}
-
 static void remember(struct comparison *c)
 {
 	struct sw *sw = c->s->sw;
@@ -264,22 +281,44 @@ static void remember(struct comparison *c)
 	}
 }
 
+/* Returns whether the kernel does it. */
+static bool compare_one(struct comparison *c)
+{
+	enum sim_kernel_act act = c->r->act;
+
+	if (act != SIM_KERNEL_FORWARD && act != SIM_KERNEL_DROP)
+		return false;
+	for (uint32_t i = 0; i < c->s->sw->index_end; i++)
+		port_counters_add(&c->expected[i], &c->r->counted[i]);
+	same_copies(c);
+	sim_kernel_seen.forwarded += act == SIM_KERNEL_FORWARD;
+	sim_kernel_seen.flooded += c->r->copies > 1;
+	sim_kernel_seen.dropped += act == SIM_KERNEL_DROP;
+	sim_kernel_seen.xdp += c->r->xdp;
+	return true;
+}
+
+/* One by one, up to the first that only the pipeline can do. */
 static void compare(struct comparison *c)
 {
-	for (unsigned int i = 0; i < c->n; i++) {
-		const struct sim_kernel_result *r = &one[i].r;
+	bool all = c->n > 0;
 
-		port_counters_add(&c->expected[c->in], &r->in);
-		if (r->act == SIM_KERNEL_FORWARD)
-			port_counters_add(&c->expected[r->out], &r->to);
-		sim_kernel_seen.forwarded += r->act == SIM_KERNEL_FORWARD;
-		sim_kernel_seen.dropped += r->act == SIM_KERNEL_DROP;
-		sim_kernel_seen.xdp += r->xdp;
+	c->complete = true;
+	for (c->i = 0; c->i < c->n; c->i++) {
+		if (!one[c->i].sound) {
+			all = false;
+			continue;
+		}
+		c->r = sim_kernel_run(c->s, c->in, &one[c->i].f, false);
+		all = all && compare_one(c);
 	}
+	c->r = NULL;
+	if (!all)
+		return;
 	for (uint32_t i = 0; i < c->s->sw->index_end; i++)
 		if (c->s->sw->port[i])
 			same_counters(c, i);
-	same_frames(c);
+	nothing_more(c);
 }
 
 void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,
@@ -296,8 +335,7 @@ void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,
 	n = worker_poll(p->worker, c.in, p->port->generation, s->now_s);
 	if (n < c.n) /* super-frames: the next batch */
 		c.n = n;
-	if (run_all(&c))
-		compare(&c);
+	compare(&c);
 	free(c.before);
 	free(c.expected);
 	free(c.sent);

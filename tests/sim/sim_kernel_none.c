@@ -18,15 +18,16 @@ void sim_kernel_close(struct fastpath *f)
 	(void)f;
 }
 
-void sim_kernel_run(struct sim *s, uint32_t index, const struct frame *f,
-		    bool keep, struct sim_kernel_result *r)
+const struct sim_kernel_result *sim_kernel_run(struct sim *s, uint32_t index,
+					       const struct frame *f, bool keep)
 {
+	static const struct sim_kernel_result unknown;
+
 	(void)s;
 	(void)index;
 	(void)f;
 	(void)keep;
-	r->act = SIM_KERNEL_UNKNOWN;
-	r->xdp = false;
+	return &unknown;
 }
 
 void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,
