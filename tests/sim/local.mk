@@ -57,3 +57,6 @@ tests_sim_sim_restart_SOURCES = tests/sim/sim_restart.c $(SIM)
 sim_tests += tests/sim/sim_threads
 tests_sim_sim_threads_SOURCES = tests/sim/sim_threads.c $(SIM)
 thread_tests += tests/sim/sim_threads
+
+sim_tests += tests/sim/sim_fastpath
+tests_sim_sim_fastpath_SOURCES = tests/sim/sim_fastpath.c tests/sim/fast.h $(SIM)

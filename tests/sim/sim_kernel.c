@@ -160,17 +160,33 @@ struct fastpath *sim_kernel_open(uint32_t fdb_entries)
 	return f;
 }
 
+static void *map_memory(const struct bpf_map *map, size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(map), 0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	return p;
+}
+
 /* A map anew: zero. */
 static void zero(const struct bpf_map *map)
 {
 	size_t n = (size_t)bpf_map__max_entries(map) *
 		   ((bpf_map__value_size(map) + 7u) & ~7u);
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       bpf_map__fd(map), 0);
+	void *p = map_memory(map, n);
 
-	assert_ptr_not_equal(p, MAP_FAILED);
 	memset(p, 0, n);
 	munmap(p, n);
+}
+
+struct fastpath_global *sim_kernel_global(void)
+{
+	static struct fastpath_global *global;
+
+	if (!global)
+		global = map_memory(kernel.bpf->maps.global, sizeof(*global));
+	return global;
 }
 
 void sim_kernel_close(struct fastpath *f)

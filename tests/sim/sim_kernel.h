@@ -31,6 +31,9 @@ const char *sim_kernel_why(void);
 struct fastpath *sim_kernel_open(uint32_t fdb_entries);
 void sim_kernel_close(struct fastpath *f);
 
+/* What the programs decide by, for tests that upset it. */
+struct fastpath_global *sim_kernel_global(void);
+
 enum sim_kernel_act {
 	SIM_KERNEL_UNKNOWN, /* it couldn't be run */
 	SIM_KERNEL_GONE,    /* dropped, and not counted as received */

@@ -18,6 +18,11 @@ void sim_kernel_close(struct fastpath *f)
 	(void)f;
 }
 
+struct fastpath_global *sim_kernel_global(void)
+{
+	return NULL;
+}
+
 const struct sim_kernel_result *sim_kernel_run(struct sim *s, uint32_t index,
 					       const struct frame *f, bool keep)
 {
