@@ -14,7 +14,7 @@
 #define FAST_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, fast_setup, fast_teardown)
 
-static int fast_setup(void **state)
+static inline int fast_setup(void **state)
 {
 	struct sim *s = sim_kernel_why() ? NULL : sim_new(1);
 
@@ -22,7 +22,7 @@ static int fast_setup(void **state)
 	return s && !s->fastpath; /* a test that failed has it still */
 }
 
-static int fast_teardown(void **state)
+static inline int fast_teardown(void **state)
 {
 	return *state ? sim_teardown(state) : 0;
 }

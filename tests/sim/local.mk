@@ -60,3 +60,11 @@ thread_tests += tests/sim/sim_threads
 
 sim_tests += tests/sim/sim_fastpath
 tests_sim_sim_fastpath_SOURCES = tests/sim/sim_fastpath.c tests/sim/fast.h $(SIM)
+
+sim_tests += tests/sim/sim_fastpath_offload
+tests_sim_sim_fastpath_offload_SOURCES = tests/sim/sim_fastpath_offload.c \
+	tests/sim/fast.h $(SIM) tests/unit/superframe.c tests/unit/superframe.h
+
+sim_tests += tests/sim/sim_fastpath_random
+tests_sim_sim_fastpath_random_SOURCES = tests/sim/sim_fastpath_random.c \
+	tests/sim/fast.h $(SIM) tests/unit/superframe.c tests/unit/superframe.h

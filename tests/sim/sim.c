@@ -495,6 +495,22 @@ unsigned int sim_drain(struct sim *s, const char *port)
 	return n;
 }
 
+void sim_forgive(struct sim *s)
+{
+	struct switch_port *p = NULL;
+	struct port_counters c;
+
+	while ((p = switch_port_next(s->sw, p))) {
+		struct sim_ledger *l = &s->ledger[p->port->index];
+
+		sim_drain(s, p->port->name);
+		switch_port_counters(s->sw, p, &c);
+		for (int r = 0; r < DROP_REASON_COUNT; r++)
+			l->expected[r] = counter_get(&c.rx_drop[r]) +
+					 counter_get(&c.tx_drop[r]);
+	}
+}
+
 /* ---- Counters ---- */
 
 struct port_counters sim_counters(struct sim *s, const char *port)

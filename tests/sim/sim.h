@@ -177,6 +177,9 @@ void sim_expect_none_at(struct sim *s, const char *file, int line);
 /* Take all frames of a port, unseen; returns how many. */
 unsigned int sim_drain(struct sim *s, const char *port);
 
+/* Whatever frames and drops there are, they are fine: for random tests. */
+void sim_forgive(struct sim *s);
+
 /* ---- Counters ---- */
 
 /* The port dropped exactly so many for this reason since it was last asked. */
