@@ -84,6 +84,28 @@ unsigned int dummy_pending(const struct port *p)
 	return ((const struct dummy *)p)->in.n;
 }
 
+unsigned int dummy_sent(const struct port *p)
+{
+	return ((const struct dummy *)p)->out.n;
+}
+
+static const struct dummy_frame *queue_peek(const struct dummy_queue *q,
+					    unsigned int i)
+{
+	return i < q->n ? &q->frame[(q->first + i) % DUMMY_QUEUE_MAX] : NULL;
+}
+
+const struct dummy_frame *dummy_peek_pending(const struct port *p,
+					     unsigned int i)
+{
+	return queue_peek(&((const struct dummy *)p)->in, i);
+}
+
+const struct dummy_frame *dummy_peek_sent(const struct port *p, unsigned int i)
+{
+	return queue_peek(&((const struct dummy *)p)->out, i);
+}
+
 void dummy_refuse(struct port *p, enum drop_reason why)
 {
 	to_dummy(p)->refuse = why;

@@ -36,8 +36,15 @@ int dummy_inject(struct port *p, const void *data, uint32_t len,
  * is none. The caller frees out->data. */
 bool dummy_take(struct port *p, struct dummy_frame *out);
 
-/* How many frames wait to be received by the switch. */
+/* How many frames wait to be received by the switch; to be taken. */
 unsigned int dummy_pending(const struct port *p);
+unsigned int dummy_sent(const struct port *p);
+
+/* The i-th of them, the oldest is 0; NULL where there are fewer. They stay
+ * where they are, and the port's. */
+const struct dummy_frame *dummy_peek_pending(const struct port *p,
+					     unsigned int i);
+const struct dummy_frame *dummy_peek_sent(const struct port *p, unsigned int i);
 
 /* Make tx refuse with this reason; DROP_REASON_COUNT: accept again. */
 void dummy_refuse(struct port *p, enum drop_reason why);

@@ -319,6 +319,9 @@ static void count(struct port_counters *sum, const struct fastpath_counters *c)
 	counter_add(&sum->rx_forwarded, get(&c->rx_forwarded));
 	for (int i = DECIDE_FORWARD + 1; i < FASTPATH_DROPS; i++)
 		counter_add(&sum->rx_drop[why[i]], get(&c->rx_drop[i]));
+	/* Dropped without a decision: nobody was there. */
+	counter_add(&sum->rx_drop[DROP_RESTART],
+		    get(&c->rx_drop[DECIDE_FORWARD]));
 	counter_add(&sum->rx_drop[DROP_PUNT_BUDGET], get(&c->rx_budget));
 	counter_add(&sum->tx_copies, get(&c->tx_copies));
 	counter_add(&sum->tx_frames, get(&c->tx_frames));

@@ -26,7 +26,8 @@ static const char *why(struct sw *sw, const struct switch_port *p,
 		return "port-setting";
 	if (!p->config.request.enabled)
 		return "disabled";
-	if (s && (s->mirror_in || s->mirror_out))
+	if (s &&
+	    (s->mirror_in || s->mirror_out || s->decide.flags & DECIDE_TARGET))
 		return "mirror";
 	return p->up && p->carrier ? NULL : "link-down";
 }

@@ -1,5 +1,30 @@
 # A line a program, built from the file of its name and the harness.
-SIM = tests/sim/sim.c tests/sim/sim.h
+SIM = tests/sim/sim.c tests/sim/sim.h tests/sim/sim_kernel.h
+
+# The kernel fast path's programs once more, for test runs.
+if HAVE_BPF
+SIM += tests/sim/sim_kernel.c tests/sim/sim_kernel_compare.c \
+	tests/sim/sim_copy.h
+tests/sim/sim_kernel.$(OBJEXT): tests/sim/sim_kernel.skel.h
+tests/sim/sim_kernel.bpf.o: tests/sim/sim_kernel.bpf.c Makefile
+	$(AM_V_GEN)$(MKDIR_P) tests/sim && $(BPF_CLANG) -target bpf -mcpu=v3 \
+		-O2 -g -std=gnu11 -ffreestanding $(BPF_WARN_CFLAGS) -I$(top_srcdir) \
+		$(BPF_CPPFLAGS) -MMD -MP -MF tests/sim/sim_kernel.bpf.d \
+		-c $(srcdir)/tests/sim/sim_kernel.bpf.c -o $@
+tests/sim/sim_kernel.skel.h: tests/sim/sim_kernel.bpf.o
+	$(AM_V_GEN)$(BPFTOOL) gen object tests/sim/sim_kernel.linked.o $< && \
+		$(BPFTOOL) gen skeleton tests/sim/sim_kernel.linked.o \
+			name sim_kernel_bpf >$@.tmp && mv $@.tmp $@
+-include tests/sim/sim_kernel.bpf.d
+CLEANFILES += tests/sim/sim_kernel.bpf.o tests/sim/sim_kernel.bpf.d \
+	tests/sim/sim_kernel.linked.o tests/sim/sim_kernel.skel.h \
+	tests/sim/sim_kernel.skel.h.tmp
+else
+SIM += tests/sim/sim_kernel_none.c
+endif
+EXTRA_DIST += tests/sim/sim_kernel.bpf.c tests/sim/sim_copy.h \
+	tests/sim/sim_kernel.c \
+	tests/sim/sim_kernel_compare.c tests/sim/sim_kernel_none.c
 
 sim_tests += tests/sim/sim_learning
 tests_sim_sim_learning_SOURCES = tests/sim/sim_learning.c $(SIM)
@@ -36,3 +61,14 @@ thread_tests += tests/sim/sim_threads
 sim_tests += tests/sim/sim_workers
 tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c $(SIM)
 thread_tests += tests/sim/sim_workers
+
+sim_tests += tests/sim/sim_fastpath
+tests_sim_sim_fastpath_SOURCES = tests/sim/sim_fastpath.c tests/sim/fast.h $(SIM)
+
+sim_tests += tests/sim/sim_fastpath_offload
+tests_sim_sim_fastpath_offload_SOURCES = tests/sim/sim_fastpath_offload.c \
+	tests/sim/fast.h $(SIM) tests/unit/superframe.c tests/unit/superframe.h
+
+sim_tests += tests/sim/sim_fastpath_random
+tests_sim_sim_fastpath_random_SOURCES = tests/sim/sim_fastpath_random.c \
+	tests/sim/fast.h $(SIM) tests/unit/superframe.c tests/unit/superframe.h

@@ -17,6 +17,8 @@
  *
  * There is nothing simulated in the switch itself: attach, commit, pipeline,
  * FDB and epoch are the daemon's. The harness only does the worker's polling.
+ * Where it can, it shows each frame to the kernel fast path's programs, too
+ * (sim_kernel.h).
  *
  * Failures name the line of the test. Threads: one.
  */
@@ -65,6 +67,7 @@ struct sim {
 	struct sw *sw;
 	uint32_t now_s;
 	struct sim_ledger *ledger; /* by port index */
+	struct fastpath *fastpath; /* see sim_kernel.h; NULL: none */
 };
 
 /* ---- The switch ---- */
@@ -173,6 +176,9 @@ void sim_expect_none_at(struct sim *s, const char *file, int line);
 
 /* Take all frames of a port, unseen; returns how many. */
 unsigned int sim_drain(struct sim *s, const char *port);
+
+/* Whatever frames and drops there are, they are fine: for random tests. */
+void sim_forgive(struct sim *s);
 
 /* ---- Counters ---- */
 
