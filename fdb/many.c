@@ -46,17 +46,18 @@ static inline __attribute__((always_inline)) void prefetch_many(
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static void
-prefetch_avx2(const struct fdb *fdb, const uint64_t *key, unsigned int n,
-	      uint64_t *hash)
+__attribute__((target("avx2"))) static void prefetch_avx2(const struct fdb *fdb,
+							  const uint64_t *key,
+							  unsigned int n,
+							  uint64_t *hash)
 {
 	prefetch_many(fdb, key, n, hash);
 }
 
 /* The same width; but it has rotations. */
-__attribute__((target("avx512vl"))) static void
-prefetch_avx512(const struct fdb *fdb, const uint64_t *key, unsigned int n,
-		uint64_t *hash)
+__attribute__((target("avx512vl"))) static void prefetch_avx512(
+	const struct fdb *fdb, const uint64_t *key, unsigned int n,
+	uint64_t *hash)
 {
 	prefetch_many(fdb, key, n, hash);
 }
