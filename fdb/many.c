@@ -53,12 +53,24 @@ __attribute__((target("avx2"))) static void prefetch_avx2(const struct fdb *fdb,
 {
 	prefetch_many(fdb, key, n, hash);
 }
+
+/* The same width; but it has rotations. */
+__attribute__((target("avx512vl"))) static void prefetch_avx512(
+	const struct fdb *fdb, const uint64_t *key, unsigned int n,
+	uint64_t *hash)
+{
+	prefetch_many(fdb, key, n, hash);
+}
 #endif
 
 void fdb_prefetch_many(const struct fdb *fdb, const uint64_t *key,
 		       unsigned int n, uint64_t *hash)
 {
 #ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512vl")) {
+		prefetch_avx512(fdb, key, n, hash);
+		return;
+	}
 	if (__builtin_cpu_supports("avx2")) {
 		prefetch_avx2(fdb, key, n, hash);
 		return;
