@@ -216,6 +216,16 @@ static void show_overtaken(unsigned int i, unsigned int by)
 		batch[i].f.len);
 }
 
+/* Only within a VLAN and a priority there is an order (IEEE 802.1Q-2022 6.5.3):
+ * are they in one? */
+static bool same_flow(const struct frame *a, const struct frame *b)
+{
+	bool tagged = load_be16(a->data + 12) == 0x8100;
+
+	return tagged == (load_be16(b->data + 12) == 0x8100) &&
+	       (!tagged || load_be16(a->data + 14) == load_be16(b->data + 14));
+}
+
 /* Another one of the batch than that whose turn it is: all are from one guest
  * to another one, but not all of one kind. */
 static bool one_is_early(unsigned int turn, const struct frame *got,
@@ -224,7 +234,8 @@ static bool one_is_early(unsigned int turn, const struct frame *got,
 	for (unsigned int i = turn + 1; got->len && i < batch_n; i++) {
 		if (*came >> i & 1 || complaint(&batch[i], got))
 			continue;
-		show_overtaken(turn, i);
+		if (same_flow(&batch[turn].f, &batch[i].f))
+			show_overtaken(turn, i);
 		*came |= 1ull << i;
 		return true;
 	}
