@@ -153,20 +153,22 @@ static void take(unsigned int i, const struct frame *f)
 	atomic_fetch_add(&fl->arrived, 1);
 }
 
-static bool read_some(unsigned int i)
+static void read_some(unsigned int i)
 {
-	unsigned int k;
 	struct frame f;
 
-	for (k = 0; k < READ_BURST && guest_read(device[i], &f, 0); k++)
-		take(i, &f);
-	return k > 0;
+	for (unsigned int k = 0; k < READ_BURST; k++) {
+		if (!guest_read(i < devices ? device[i] : sink[i - devices], &f,
+				0))
+			return;
+		if (i < devices)
+			take(i, &f);
+	}
 }
 
 static void *reader(void *arg)
 {
 	struct pollfd p[2 * DEVICES_MAX];
-	struct frame f;
 
 	(void)arg;
 	for (unsigned int i = 0; i < devices + sinks; i++)
@@ -177,14 +179,9 @@ static void *reader(void *arg)
 	while (!atomic_load(&over)) {
 		if (poll(p, devices + sinks, 20) <= 0)
 			continue;
-		for (unsigned int i = 0; i < devices + sinks; i++) {
-			if (!p[i].revents)
-				continue;
-			if (i < devices)
+		for (unsigned int i = 0; i < devices + sinks; i++)
+			if (p[i].revents)
 				read_some(i);
-			else
-				guest_read(p[i].fd, &f, 0);
-		}
 	}
 	return NULL;
 }

@@ -57,7 +57,20 @@ phase() {
 	claim_equal "$name" "0 lost, 0 twice, 0 reordered" "$(tail -n 1 \
 		"$T/order" | jq -r 'select(.sent > 1000) |
 		"\(.lost) lost, \(.twice) twice, \(.reordered) reordered"')"
-	((STATUS == 0)) || fail "$name" "status $STATUS"
+	((STATUS == 0)) || show_losses
+}
+
+# Where frames may have gone that were lost.
+show_losses() {
+	local dev
+	ctl -j stats show | jq -c '{rx: .rx.drops, tx: .tx.drops} |
+		map_values(with_entries(select(.value > 0)))' >&2
+	for dev in "${ports[@]}"; do
+		ctl -j port show "$dev" |
+			jq -c '[.name, .rx.missed, .rx.drops, .tx.drops,
+				.["fast-path"]]' >&2
+		sw_ip -s link show dev "$dev" >&2
+	done
 }
 
 nothing() {
