@@ -155,7 +155,8 @@ static const char *why(void *ctx, uint32_t index)
 
 static void commit(struct rig *r)
 {
-	assert_int_equal(snapshot_finish(r->s), 0);
+	if (!r->s->nsets)
+		assert_int_equal(snapshot_finish(r->s), 0);
 	r->asked = r->odd = 0;
 	fastpath_commit(r->f, r->s, why, r);
 	assert_int_equal(atomic_load(&r->global->seq) % 2, 0);
