@@ -30,7 +30,7 @@ static struct superframe kind(unsigned int i, uint32_t payload)
 /* Port a has the sender, port b the receiver. */
 static struct sim *pair(void **state, const char *a, const char *b)
 {
-	struct sim *s = fast_sim(state);
+	struct sim *s = *state;
 
 	sim_attach(s, "a", a);
 	sim_attach(s, "b", b);
@@ -227,7 +227,7 @@ static void xdp_takes_arp_and_neighbour_discovery_and_nothing_else(void **st)
 
 static void xdp_leaves_to_tc_what_changes_its_tag(void **state)
 {
-	struct sim *s = fast_sim(state);
+	struct sim *s = *state;
 	struct superframe f = tcp4;
 
 	f.tags = 1;
@@ -325,5 +325,7 @@ int main(void)
 		FAST_TEST(mtu_holds_for_the_longest_segment),
 	};
 
+	if (fast_skipped("the kernel completes checksums"))
+		return 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
