@@ -49,7 +49,7 @@ class Holders(Subject):
 
     def start(self):
         argv = [self.options.programs["holders"], "-t",
-                str(self.options.seconds)]
+                str(self.options.span)]
         cpus = sorted(os.sched_getaffinity(0))
         if len(cpus) > 1:  # one for each guest; the switch is free to choose
             argv += ["-w", str(cpus[0]), "-r", str(cpus[1])]
