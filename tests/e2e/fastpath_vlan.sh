@@ -426,8 +426,9 @@ busy_until_xdp() {
 	busy && fastpath_is xdp "${all_taps[@]}"
 }
 
-settings=$(fastpath_settings)
-for setting in ${settings/yes/yes xdp}; do
+fastpath_settings a
+[[ ${SETTINGS[*]} == none ]] || SETTINGS+=(xdp)
+for setting in "${SETTINGS[@]}"; do
 	fastpath_use "${setting/xdp/yes}" "${all_taps[@]}"
 	learn
 	if [[ $setting == xdp ]]; then
