@@ -22,8 +22,9 @@
 #define PORTS 64u
 #define CPUS  3u
 
-#define STEADY offsetof(struct fastpath_port, reserved) /* the main thread's \
-							 */
+#define STEADY                                                        \
+	offsetof(struct fastpath_port, reserved) /* the main thread's \
+						  */
 
 /* The same memory from the programs' side. */
 struct rig {
