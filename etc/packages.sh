@@ -58,6 +58,19 @@ packages_e2e=(
 	udhcpc
 )
 
+# tests/bench/run says what else it could compare with, and does without.
+packages_bench=(
+	iperf3
+	iproute2
+	iputils-ping
+	libglib2.0-dev
+	liburcu-dev
+	openvswitch-switch
+	python3
+	uthash-dev
+	vde2
+)
+
 packages_guests=(
 	binutils
 	bochs

@@ -110,23 +110,31 @@ struct fdb_header {
  * every message has the same length. Additions, rotations and exclusive ors
  * only, so that BPF can do it. Who doesn't know the secret can't choose
  * addresses that share buckets, which cheaper hashes (a multiplication, CRC,
- * Toeplitz) allow.
+ * Toeplitz) allow. `type` is that of all operands: uint64_t or a vector of it.
  */
+#define FDB_SIPHASH(hash, secret0, secret1, key, type)        \
+	do {                                                  \
+		type v0_ = (secret0) ^ 0x736f6d6570736575ull; \
+		type v1_ = (secret1) ^ 0x646f72616e646f6dull; \
+		type v2_ = (secret0) ^ 0x6c7967656e657261ull; \
+		type v3_ = (secret1) ^ 0x7465646279746573ull; \
+                                                              \
+		v3_ ^= (key);                                 \
+		FDB_SIPROUND(v0_, v1_, v2_, v3_);             \
+		v0_ ^= (key);                                 \
+		v2_ ^= 0xff;                                  \
+		FDB_SIPROUND(v0_, v1_, v2_, v3_);             \
+		FDB_SIPROUND(v0_, v1_, v2_, v3_);             \
+		FDB_SIPROUND(v0_, v1_, v2_, v3_);             \
+		(hash) = v0_ ^ v1_ ^ v2_ ^ v3_;               \
+	} while (0)
+
 static inline uint64_t fdb_hash_key(const uint64_t secret[2], uint64_t key)
 {
-	uint64_t v0 = secret[0] ^ 0x736f6d6570736575ull;
-	uint64_t v1 = secret[1] ^ 0x646f72616e646f6dull;
-	uint64_t v2 = secret[0] ^ 0x6c7967656e657261ull;
-	uint64_t v3 = secret[1] ^ 0x7465646279746573ull;
+	uint64_t hash;
 
-	v3 ^= key;
-	FDB_SIPROUND(v0, v1, v2, v3);
-	v0 ^= key;
-	v2 ^= 0xff;
-	FDB_SIPROUND(v0, v1, v2, v3);
-	FDB_SIPROUND(v0, v1, v2, v3);
-	FDB_SIPROUND(v0, v1, v2, v3);
-	return v0 ^ v1 ^ v2 ^ v3;
+	FDB_SIPHASH(hash, secret[0], secret[1], key, uint64_t);
+	return hash;
 }
 
 /* The two candidate buckets of a hash; never the same one (mask >= 1). */

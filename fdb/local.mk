@@ -5,5 +5,6 @@ fdb_libfdb_a_SOURCES = \
 	fdb/layout.h \
 	fdb/learn.c \
 	fdb/lookup.h \
+	fdb/many.c \
 	fdb/sweep.c \
 	fdb/table.h

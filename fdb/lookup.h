@@ -5,10 +5,10 @@
  * ---------------------------------
  * A slot gets a new tenant in four stores, in this order: key = 0, where (new
  * port, generation + 1; release), seen, key (release). A move of a tenant is
- * one store to `where` with the generation unchanged. A reader that found
- * its key in a slot loads where (acquire), key (acquire), and where again,
- * and believes it if the key is still its own and both looks at `where` show
- * the same generation. Then:
+ * one store to `where` with the generation unchanged. A reader that has
+ * picked a slot (where it found its key, or any) loads where (acquire), key
+ * (acquire), and where again, and believes it if the key is its own and both
+ * looks at `where` show the same generation. Then:
  *
  *  - The first `where`, of generation g, was stored after "key = 0" of g, so
  *    the key was stored in g or later.
@@ -39,39 +39,84 @@ static inline uint64_t fdb_hash(const struct fdb *fdb, uint64_t key)
 	return fdb_hash_key(fdb->secret, key);
 }
 
+/* Start loading both candidate buckets of a hash. */
+static inline void fdb_prefetch_at(const struct fdb *fdb, uint64_t hash)
+{
+	__builtin_prefetch(&fdb->bucket[fdb_bucket_first(hash, fdb->mask)]);
+	__builtin_prefetch(&fdb->bucket[fdb_bucket_second(hash, fdb->mask)]);
+}
+
 /* Start loading both candidate buckets; returns the key's hash. */
 static inline uint64_t fdb_prefetch(const struct fdb *fdb, uint64_t key)
 {
 	uint64_t hash = fdb_hash(fdb, key);
 
-	__builtin_prefetch(&fdb->bucket[fdb_bucket_first(hash, fdb->mask)]);
-	__builtin_prefetch(&fdb->bucket[fdb_bucket_second(hash, fdb->mask)]);
+	fdb_prefetch_at(fdb, hash);
 	return hash;
 }
 
-/* The slot of a bucket that has this key at the moment, or NULL. */
-static inline struct fdb_slot *fdb_bucket_find(struct fdb_bucket *b,
-					       uint64_t key)
+/*
+ * The same for n keys, which takes half as long for each: hash[i] is that of
+ * key[i]. Any thread.
+ */
+void fdb_prefetch_many(const struct fdb *fdb, const uint64_t *key,
+		       unsigned int n, uint64_t *hash);
+
+/* `slot` if it has this key word at the moment, else `other`. */
+static inline struct fdb_slot *fdb_slot_if(struct fdb_slot *slot, uint64_t word,
+					   struct fdb_slot *other)
 {
-	for (unsigned int i = 0; i < FDB_SLOTS; i++)
-		if (atomic_load_explicit(&b->slot[i].key,
-					 memory_order_relaxed) ==
-		    (key | FDB_KEY_VALID))
-			return &b->slot[i];
-	return NULL;
+	return atomic_load_explicit(&slot->key, memory_order_relaxed) == word
+		       ? slot
+		       : other;
 }
 
-/* The slot that has this key at the moment, or NULL. */
+/* The bucket's first slot that has this key word at the moment, or `other`. */
+static inline struct fdb_slot *fdb_bucket_find(struct fdb_bucket *b,
+					       uint64_t word,
+					       struct fdb_slot *other)
+{
+	_Static_assert(FDB_SLOTS == 4, "written out");
+	other = fdb_slot_if(&b->slot[3], word, other);
+	other = fdb_slot_if(&b->slot[2], word, other);
+	other = fdb_slot_if(&b->slot[1], word, other);
+	return fdb_slot_if(&b->slot[0], word, other);
+}
+
+/*
+ * The first slot that has this key at the moment, or any of those that might
+ * have had it. All eight are compared: in which one it is can't be predicted,
+ * and a wrong guess costs more than the comparisons, of which the compiler
+ * makes conditional moves.
+ */
+static inline struct fdb_slot *fdb_candidate(const struct fdb *fdb,
+					     uint64_t key, uint64_t hash)
+{
+	struct fdb_bucket *first =
+		&fdb->bucket[fdb_bucket_first(hash, fdb->mask)];
+	struct fdb_bucket *second =
+		&fdb->bucket[fdb_bucket_second(hash, fdb->mask)];
+	uint64_t word = key | FDB_KEY_VALID;
+	struct fdb_slot *s;
+
+	s = fdb_bucket_find(second, word, &first->slot[0]);
+	s = fdb_bucket_find(first, word, s);
+	/* Else the last choice becomes a branch, with the rest behind it. */
+	__asm__("" : "+r"(s));
+	return s;
+}
+
+/* The slot that has this key at the moment, or NULL: for the writer, to whom
+ * nothing can happen in between. */
 static inline struct fdb_slot *fdb_find(const struct fdb *fdb, uint64_t key,
 					uint64_t hash)
 {
-	uint32_t first = fdb_bucket_first(hash, fdb->mask);
-	struct fdb_slot *s = fdb_bucket_find(&fdb->bucket[first], key);
+	struct fdb_slot *s = fdb_candidate(fdb, key, hash);
 
-	if (__builtin_expect(s != NULL, 1))
-		return s;
-	return fdb_bucket_find(&fdb->bucket[fdb_bucket_second(hash, fdb->mask)],
-			       key);
+	return atomic_load_explicit(&s->key, memory_order_relaxed) ==
+			       (key | FDB_KEY_VALID)
+		       ? s
+		       : NULL;
 }
 
 /* The slot's `where` word if it is this key's, else FDB_NONE. */
@@ -93,12 +138,8 @@ static inline uint32_t fdb_slot_where(const struct fdb_slot *s, uint64_t key)
 static inline uint32_t fdb_lookup_at(const struct fdb *fdb, uint64_t key,
 				     uint64_t hash)
 {
-	const struct fdb_slot *s = fdb_find(fdb, key, hash);
-	uint32_t where;
+	uint32_t where = fdb_slot_where(fdb_candidate(fdb, key, hash), key);
 
-	if (!s)
-		return FDB_NONE;
-	where = fdb_slot_where(s, key);
 	return where == FDB_NONE ? FDB_NONE : where & FDB_PORT_MASK;
 }
 
@@ -121,8 +162,8 @@ static inline enum fdb_result fdb_learn_at(struct fdb *fdb, uint64_t key,
 					   uint64_t hash, uint32_t port,
 					   uint32_t now_s)
 {
-	struct fdb_slot *s = fdb_find(fdb, key, hash);
-	uint32_t where = s ? fdb_slot_where(s, key) : FDB_NONE;
+	struct fdb_slot *s = fdb_candidate(fdb, key, hash);
+	uint32_t where = fdb_slot_where(s, key);
 
 	if (where == FDB_NONE)
 		return fdb_learn_locked(fdb, key, hash, port, now_s);

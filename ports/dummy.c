@@ -122,13 +122,15 @@ static void dummy_unlend(struct dummy *d)
 		free(d->lent[--d->nlent]);
 }
 
-static unsigned int dummy_rx(struct port *p, struct frame *f, unsigned int max,
+static unsigned int dummy_rx(struct port *p, unsigned int queue,
+			     struct frame *f, unsigned int max,
 			     struct frame_arena *arena)
 {
 	struct dummy *d = to_dummy(p);
 	struct dummy_frame *from;
 	unsigned int n;
 
+	(void)queue;
 	dummy_unlend(d);
 	for (n = 0; n < max; n++) {
 		uint8_t *data = frame_arena_peek(arena);

@@ -44,7 +44,8 @@ static void rx_missed_update(struct port *p)
 	struct tpacket_stats stats;
 	socklen_t len = sizeof(stats);
 
-	if (getsockopt(p->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+	if (getsockopt(p->queue_fd[0], SOL_PACKET, PACKET_STATISTICS, &stats,
+		       &len))
 		return;
 	atomic_store_explicit(
 		&p->rx_missed,
@@ -142,7 +143,8 @@ static bool rx_go_on(struct port *p, int error)
 	case EINTR:
 		return false;
 	case ENETDOWN:
-		if (!getsockname(p->fd, (struct sockaddr *)&sll, &len) &&
+		if (!getsockname(p->queue_fd[0], (struct sockaddr *)&sll,
+				 &len) &&
 		    sll.sll_ifindex != -1)
 			return true;
 		/* fall through */
@@ -161,13 +163,15 @@ static unsigned int rx_want(const struct frame_arena *arena, unsigned int room)
 	return room < slots ? room : slots;
 }
 
-static unsigned int netdev_rx(struct port *p, struct frame *f, unsigned int max,
+static unsigned int netdev_rx(struct port *p, unsigned int queue,
+			      struct frame *f, unsigned int max,
 			      struct frame_arena *arena)
 {
 	struct netdev_port *np = netdev_port(p);
 	unsigned int n = 0, tries = 0, want;
 	bool empty = false;
 
+	(void)queue;
 	/* Frames that are lost count, too: or a guest that sends nothing else
 	 * would keep the worker here, away from all other ports. */
 	while (!empty && (want = rx_want(arena, max - tries)) > 0) {
@@ -179,7 +183,8 @@ static unsigned int netdev_rx(struct port *p, struct frame *f, unsigned int max,
 			np->msgs[i].msg_hdr.msg_controllen =
 				sizeof(np->control[i].buf);
 		}
-		got = recvmmsg(p->fd, np->msgs, want, MSG_DONTWAIT, NULL);
+		got = recvmmsg(p->queue_fd[0], np->msgs, want, MSG_DONTWAIT,
+			       NULL);
 		if (got < 0) {
 			empty = !rx_go_on(p, errno);
 			tries++;
@@ -293,7 +298,7 @@ static struct port *netdev_open(const struct port_request *rq,
 	}
 	port_init(&np->port, &port_ops_netdev, rq, grant);
 	if (grant->fast)
-		np->port.fd = -1; /* what comes, comes up the CPU port */
+		np->port.queue_fd[0] = -1; /* what comes, comes up the CPU port */
 	np->tx = grant->fd[NETDEV_TX];
 	np->tx_gso = grant->fd[NETDEV_TX_GSO];
 	for (unsigned int i = 0; i < RX_BURST; i++) {

@@ -103,6 +103,10 @@ static void parse_tun(const struct nlattr *data, struct netlink_link *link)
 	case IFLA_TUN_MULTI_QUEUE:
 		link->multi_queue = mnl_attr_get_u8(attr);
 		break;
+	case IFLA_TUN_NUM_QUEUES: /* these two of such a TAP only */
+	case IFLA_TUN_NUM_DISABLED_QUEUES:
+		link->queues += mnl_attr_get_u32(attr);
+		break;
 	}
 }
 

@@ -35,7 +35,8 @@ struct netlink_link {
 	int master;	     /* ifindex of bridge, bond or VRF; 0 = none */
 	uint64_t mac;	     /* 0 where it has none or it isn't Ethernet */
 	bool is_tap;	     /* kind "tun" in TAP mode */
-	bool multi_queue;    /* a TAP made with IFF_MULTI_QUEUE */
+	bool multi_queue;    /* a TAP made with IFF_MULTI_QUEUE ... */
+	uint32_t queues;     /* ... and how many are held, by whomever */
 	uint64_t tx_dropped; /* frames, by the device or its queue */
 };
 

@@ -205,7 +205,7 @@ static struct port *pcap_port_open(const struct port_request *rq,
 		return NULL;
 	}
 	port_init(&pp->port, &port_ops_pcap, rq, grant);
-	pp->port.fd = -1; /* never readable, whatever fd[0] is */
+	pp->port.queue_fd[0] = -1; /* never readable, whatever fd[0] is */
 	pp->rq = *rq;
 	pp->grant = *grant;
 	from = source(pp);

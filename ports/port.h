@@ -14,10 +14,13 @@
  * descriptors from acquire to release; a struct port borrows them from open
  * to close. So: close first, release afterwards.
  *
+ * A port receives by one queue or several, which is up to its device; each has
+ * a descriptor to wait for. Queues are polled independently of each other.
+ *
  * Threads: acquire, adjust, renew, release, open and close on the main thread
- * (close only once no worker can hold the port: epoch.h); rx on the one worker
- * that owns the receive side; tx on any worker unless the type says that it
- * takes its own lock. Neither rx nor tx blocks, allocates or logs.
+ * (close only once no worker can hold the port: epoch.h); rx of a queue on the
+ * one worker that owns it; tx on any worker, on several at once. Neither rx nor
+ * tx blocks, allocates, logs or takes a lock that others hold for long.
  *
  * Where the first half lives in another process (the keeper's), ports ask it
  * while they run for what only it can do: struct port_keeper.
@@ -37,11 +40,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PORT_NAME_MAX 64  /* bytes with the NUL */
-#define PORT_PATH_MAX 256 /* bytes with the NUL */
-#define PORT_FDS_MAX  8
-#define PORT_MTU_MIN  68 /* RFC 791 */
-#define PORT_MTU_MAX  65535
+#define PORT_NAME_MAX  64  /* bytes with the NUL */
+#define PORT_PATH_MAX  256 /* bytes with the NUL */
+#define PORT_FDS_MAX   8
+#define TAP_QUEUES_MAX (PORT_FDS_MAX - 1) /* one descriptor is for sending */
+#define PORT_MTU_MIN   68		  /* RFC 791 */
+#define PORT_MTU_MAX   65535
 
 /* What a port's transmit side takes as it is (vnet); else offload.h works. */
 enum port_offload {
@@ -66,6 +70,7 @@ struct tap_params {
 	uint64_t mac;		   /* of the host's side; 0 = kernel's choice */
 	char address[64];	   /* host's side, "10.0.0.1/24"; "" = none */
 	bool handover;		   /* another program gets the descriptor */
+	uint32_t queues; /* receive queues, 2 to TAP_QUEUES_MAX; 0: one */
 };
 
 struct netdev_params {
@@ -143,10 +148,14 @@ struct port {
 	uint32_t generation; /* tells two owners of one index apart */
 	uint32_t tx_offloads; /* enum port_offload */
 	_Atomic uint32_t mtu; /* bytes behind the Ethernet header (and tag) */
-	int fd;		      /* readable when frames wait; -1: never polled */
-	_Atomic int failed;   /* errno; set by rx: the device is gone */
-	/* What the kernel dropped before we could read it; written by rx. */
+	uint32_t queues;      /* 1 to PORT_FDS_MAX */
+	/* By queue: readable when frames wait; -1: never polled. */
+	int queue_fd[PORT_FDS_MAX];
+	_Atomic int failed; /* errno; set by rx: the device is gone */
+	/* What the kernel dropped before we could read it; written by rx, of
+	 * queue 0. */
 	_Atomic uint64_t rx_missed;
+	_Atomic uint64_t rx_noted; /* the worker's: so many are counted */
 };
 
 struct port_ops {
@@ -196,7 +205,8 @@ struct port_ops {
 	void (*drain)(struct port *p);
 
 	/*
-	 * Up to `max` (<= FRAME_BATCH_MAX) frames into f[], data in the arena;
+	 * Up to `max` (<= FRAME_BATCH_MAX) frames of a queue (below p->queues)
+	 * into f[], data in the arena;
 	 * f[i] is as frame_init leaves it, with vnet, segments and, where the
 	 * kernel took a tag out of the bytes, the tag put back. Returns how
 	 * many; fewer than max when the source or the arena is exhausted, or
@@ -204,8 +214,8 @@ struct port_ops {
 	 * a call takes a bounded time whatever the other end sends.
 	 * NULL for a port that never receives.
 	 */
-	unsigned int (*rx)(struct port *p, struct frame *f, unsigned int max,
-			   struct frame_arena *arena);
+	unsigned int (*rx)(struct port *p, unsigned int queue, struct frame *f,
+			   unsigned int max, struct frame_arena *arena);
 	/*
 	 * Send the first frames of f[0..n). Returns how many went; where that
 	 * is less than n, *why says why f[returned] didn't, and the caller

@@ -7,6 +7,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+struct tap_port {
+	struct port port;
+	int tx; /* the only descriptor, or that of the detached queue */
+};
+
 /*
  * read() and write() without glibc's cancellation points, which in a program
  * with threads cost two locked instructions a call: 3 % of a small frame.
@@ -26,9 +31,10 @@ static ssize_t tap_write(int fd, const void *from, size_t n)
  * The header and the frame come in one read(): the header lands in the
  * headroom, right before the frame. (readv() with two elements costs more.)
  */
-static unsigned int tap_rx(struct port *p, struct frame *f, unsigned int max,
-			   struct frame_arena *arena)
+static unsigned int tap_rx(struct port *p, unsigned int queue, struct frame *f,
+			   unsigned int max, struct frame_arena *arena)
 {
+	int fd = p->queue_fd[queue];
 	unsigned int n = 0;
 
 	while (n < max) {
@@ -37,7 +43,7 @@ static unsigned int tap_rx(struct port *p, struct frame *f, unsigned int max,
 
 		if (!data)
 			break;
-		got = tap_read(p->fd, data - ETHER_VNET_LEN,
+		got = tap_read(fd, data - ETHER_VNET_LEN,
 			       ETHER_VNET_LEN + FRAME_LEN_MAX);
 		if (got < (ssize_t)ETHER_VNET_LEN) {
 			/* EBADFD: the device was deleted. */
@@ -74,21 +80,22 @@ static enum drop_reason tap_drop_reason(int error)
 static unsigned int tap_tx(struct port *p, struct frame *const *f,
 			   unsigned int n, enum drop_reason *why)
 {
+	int fd = ((struct tap_port *)p)->tx; /* port is its first member */
+
 	for (unsigned int i = 0; i < n; i++) {
 		uint8_t *start = f[i]->data - ETHER_VNET_LEN;
 		ssize_t sent;
 
 		memcpy(start, &f[i]->vnet, ETHER_VNET_LEN);
 		if (!f[i]->nsegs) {
-			sent = tap_write(p->fd, start,
-					 ETHER_VNET_LEN + f[i]->len);
+			sent = tap_write(fd, start, ETHER_VNET_LEN + f[i]->len);
 		} else {
 			struct iovec iov[1 + FRAME_SEGS_MAX];
 			unsigned int parts = frame_iov(f[i], iov);
 
 			iov[0].iov_base = start;
 			iov[0].iov_len += ETHER_VNET_LEN;
-			sent = writev(p->fd, iov, (int)parts);
+			sent = writev(fd, iov, (int)parts);
 		}
 		if (sent < 0) {
 			*why = tap_drop_reason(errno);
@@ -101,7 +108,7 @@ static unsigned int tap_tx(struct port *p, struct frame *const *f,
 static struct port *tap_open(const struct port_request *rq,
 			     const struct port_grant *grant, struct error *err)
 {
-	struct port *p;
+	struct tap_port *tp;
 
 	if (rq->tap.handover) {
 		error_set(err, EINVAL, "handed-over", "handover",
@@ -109,18 +116,23 @@ static struct port *tap_open(const struct port_request *rq,
 			  grant->ifname);
 		return NULL;
 	}
-	p = calloc(1, sizeof(*p));
-	if (!p) {
+	tp = calloc(1, sizeof(*tp));
+	if (!tp) {
 		error_set(err, ENOMEM, "no-memory", NULL, "out of memory");
 		return NULL;
 	}
-	port_init(p, &port_ops_tap, rq, grant);
-	return p;
+	port_init(&tp->port, &port_ops_tap, rq, grant);
+	tp->tx = grant->fd[grant->nfds - 1];
+	if (grant->nfds > 1)
+		tp->port.queues = grant->nfds - 1;
+	for (unsigned int q = 1; q < tp->port.queues; q++)
+		tp->port.queue_fd[q] = grant->fd[q];
+	return &tp->port;
 }
 
 static void tap_close(struct port *p)
 {
-	free(p);
+	free((struct tap_port *)p);
 }
 
 const struct port_ops port_ops_tap = {

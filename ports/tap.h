@@ -13,6 +13,15 @@
  * A frame that the host sends while the device's queue is full never gets
  * here: the kernel counts it in the device's tx_dropped (not in rx_missed).
  *
+ * With `queues` the device has several receive queues, a descriptor each
+ * (grant->fd[0..queues)), and the kernel spreads flows over them by a hash. By
+ * itself it would also have a flow follow the queue that its answers were
+ * written to, at once, whatever waits in the old queue: a flow would be
+ * reordered when another worker answers. So nothing is written to those. There
+ * is one more descriptor, the last, whose queue is detached (TUNSETQUEUE): it
+ * receives nothing, what is written to it moves no flow, and all workers send
+ * by it; a write takes no lock.
+ *
  * On release a device that was there before gets back MTU, hardware address,
  * address and IFF_UP as they were; owner, group and persistence, if asked
  * for, stay as set, for they are meant to outlive the port. A device that

@@ -41,23 +41,6 @@ static int cannot(struct error *err, int error, const char *path,
 
 /* ---- making the device -------------------------------------------------- */
 
-static int check_existing(const struct netlink_link *link, struct error *err)
-{
-	const char *kind = *link->kind ? link->kind : "hardware";
-
-	if (!link->is_tap)
-		return error_set(err, EINVAL, "not-a-tap", "ifname",
-				 "%s exists and isn't a TAP device (it's %s); "
-				 "a port of type netdev can take it",
-				 link->ifname, kind);
-	if (link->multi_queue)
-		return error_set(err, EINVAL, "multi-queue", "ifname",
-				 "%s was made with multi_queue; delete it and "
-				 "make it without (or let the port make it)",
-				 link->ifname);
-	return 0;
-}
-
 static int set_iff_error(const struct port_request *rq, int error,
 			 struct error *err)
 {
@@ -88,12 +71,55 @@ static int set_iff_error(const struct port_request *rq, int error,
 	}
 }
 
-static int open_tun(const struct port_request *rq, struct error *err)
+static bool many_queues(const struct port_request *rq)
+{
+	return rq->tap.queues > 1 && !rq->tap.handover;
+}
+
+/* The kernel lets anybody join a device of several queues. */
+static int check_queues(const struct port_request *rq,
+			const struct netlink_link *link, struct error *err)
+{
+	if (link->multi_queue && !many_queues(rq))
+		return error_set(err, EINVAL, "multi-queue", "ifname",
+				 "%s was made with multi_queue; delete it and "
+				 "make it without (or let the port make it), "
+				 "or give queues=",
+				 link->ifname);
+	if (!link->multi_queue && many_queues(rq))
+		return error_set(err, EINVAL, "multi-queue", "queues",
+				 "%s was made without multi_queue; delete it "
+				 "and make it with (or let the port make it)",
+				 link->ifname);
+	if (link->queues)
+		return set_iff_error(rq, EBUSY, err);
+	return 0;
+}
+
+static int check_existing(const struct port_request *rq,
+			  const struct netlink_link *link, struct error *err)
+{
+	const char *kind = *link->kind ? link->kind : "hardware";
+
+	if (!link->is_tap)
+		return error_set(err, EINVAL, "not-a-tap", "ifname",
+				 "%s exists and isn't a TAP device (it's %s); "
+				 "a port of type netdev can take it",
+				 link->ifname, kind);
+	return check_queues(rq, link, err);
+}
+
+/* A queue of the device of that name, the only one or one more. */
+static int open_tun(const struct port_request *rq, const char *ifname,
+		    struct error *err)
 {
 	struct ifreq ifr = {
 		.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
 	};
 	int fd, error;
+
+	if (many_queues(rq))
+		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
@@ -105,13 +131,60 @@ static int open_tun(const struct port_request *rq, struct error *err)
 				 "can't open /dev/net/tun: %s (modprobe tun?)",
 				 strerror(error));
 	}
-	memcpy(ifr.ifr_name, rq->tap.ifname, sizeof(ifr.ifr_name));
+	memcpy(ifr.ifr_name, ifname, sizeof(ifr.ifr_name));
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
 		error = errno;
 		close(fd);
 		return set_iff_error(rq, error, err);
 	}
 	return fd;
+}
+
+/*
+ * Descriptors of a device of several queues. The sending one comes first: the
+ * number that its queue had stays with it, and must be one that there is.
+ */
+static int open_queues(const struct port_request *rq, struct port_grant *grant,
+		       struct error *err)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_DETACH_QUEUE };
+	int tx = open_tun(rq, rq->tap.ifname, err), fd, r;
+
+	if (tx < 0)
+		return tx;
+	if (ioctl(tx, TUNSETQUEUE, &ifr) < 0 ||
+	    ioctl(tx, TUNGETIFF, &ifr) < 0) {
+		r = errno;
+		close(tx);
+		return error_set(err, r, "device-open", "queues",
+				 "can't detach a queue of %s: %s",
+				 given_name(rq), strerror(r));
+	}
+	while (grant->nfds < rq->tap.queues) {
+		fd = open_tun(rq, ifr.ifr_name, err);
+		if (fd < 0) {
+			close(tx);
+			return fd; /* the caller closes the others */
+		}
+		grant->fd[grant->nfds++] = fd;
+	}
+	grant->fd[grant->nfds++] = tx;
+	return 0;
+}
+
+static int open_device(const struct port_request *rq, struct port_grant *grant,
+		       struct error *err)
+{
+	int fd;
+
+	if (many_queues(rq))
+		return open_queues(rq, grant, err);
+	fd = open_tun(rq, rq->tap.ifname, err);
+	if (fd < 0)
+		return fd;
+	grant->fd[0] = fd;
+	grant->nfds = 1;
+	return 0;
 }
 
 /* ---- settings by the descriptor ----------------------------------------- */
@@ -314,15 +387,13 @@ static int tap_create(void *arg)
 	if (*rq->tap.ifname && !strchr(rq->tap.ifname, '%') &&
 	    !netlink_link_get(nl, 0, rq->tap.ifname, &link)) {
 		grant->undo.existed = true;
-		r = check_existing(&link, job->err);
+		r = check_existing(rq, &link, job->err);
 		if (r)
 			goto out;
 	}
-	r = open_tun(rq, job->err);
+	r = open_device(rq, grant, job->err);
 	if (r < 0)
 		goto out;
-	grant->fd[0] = r;
-	grant->nfds = 1;
 	r = take_facts(nl, grant, job->err);
 	if (!r)
 		r = rq->tap.handover ? set_ownership(rq, grant->fd[0], job->err)

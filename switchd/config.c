@@ -14,6 +14,8 @@ const struct rpc_param config_switch_params[] = {
 		  "seconds until a silent address is forgotten, 0 = never"),
 	PARAM_ENUM("vlan-protocol", tag_words,
 		   "which tags are ours; the others are payload"),
+	PARAM_INT("poll-us", 0, SWITCH_POLL_US_MAX,
+		  "microseconds that a worker stays awake for more frames"),
 	PARAM_STRING("forward-reserved", 127,
 		     "link-local groups to forward: none, all, or a list of "
 		     "stp, lacp, eapol, lldp, or last digits 0 to f"),
@@ -141,6 +143,7 @@ int config_settings(const json_t *params, struct switch_settings *s,
 	const char *list = rpc_get_string(params, "forward-reserved", NULL);
 
 	s->age_s = (uint32_t)rpc_get_int(params, "age", s->age_s);
+	s->poll_us = (uint32_t)rpc_get_int(params, "poll-us", s->poll_us);
 	if (tags)
 		s->tpid = strcmp(tags, "802.1ad") ? 0x8100 : 0x88a8;
 	s->fast_path = rpc_get_bool(params, "fast-path", s->fast_path);
@@ -162,11 +165,12 @@ json_t *config_settings_show(const struct switch_settings *s)
 		*p++ = digits[i];
 		*p = '\0';
 	}
-	return json_pack(
-		"{s:i,s:s,s:s,s:b,s:i}", "age", (int)s->age_s, "vlan-protocol",
-		s->tpid == 0x8100 ? "802.1Q" : "802.1ad", "forward-reserved",
-		*list ? list : "none", "fast-path", s->fast_path,
-		"fast-path-dead-after", (int)s->dead_after_s);
+	return json_pack("{s:i,s:s,s:i,s:s,s:b,s:i}", "age", (int)s->age_s,
+			 "vlan-protocol",
+			 s->tpid == 0x8100 ? "802.1Q" : "802.1ad", "poll-us",
+			 (int)s->poll_us, "forward-reserved",
+			 *list ? list : "none", "fast-path", s->fast_path,
+			 "fast-path-dead-after", (int)s->dead_after_s);
 }
 
 void config_daemon(const json_t *config, struct config_daemon *out)

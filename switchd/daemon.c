@@ -189,6 +189,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (d->broker && d->start.facts.flags & PROTO_START_WATCHED)
 		broker_say(d->broker, PROTO_ALIVE, NULL, 0);
 	daemon_compact(d, false);
+	switch_balance(d->sw, clock_ns());
 	if (link_monitor_pending(d->links))
 		on_link(-1, 0, d);
 	if (d->sw->dirty) /* a snapshot that found no memory */

@@ -13,12 +13,23 @@
 #include "switchd/sockets.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#define WORKERS_DEFAULT 1
-
 /* ---- The pieces ---- */
+
+/* Half of the CPUs that this process may use, for guests want the others. */
+static unsigned int workers_default(void)
+{
+	cpu_set_t cpus;
+	unsigned int n = 2;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+		n = (unsigned int)CPU_COUNT(&cpus);
+	n /= 2;
+	return n < 1 ? 1 : n > SWITCH_WORKERS_MAX ? SWITCH_WORKERS_MAX : n;
+}
 
 /* Everything that the file or the command line leaves open. */
 static int resolve(struct daemon *d, struct error *err)
@@ -30,7 +41,7 @@ static int resolve(struct daemon *d, struct error *err)
 	if (d->options.workers)
 		d->settings.workers = d->options.workers;
 	if (!d->settings.workers)
-		d->settings.workers = WORKERS_DEFAULT;
+		d->settings.workers = workers_default();
 	if (!d->broker)
 		return sockets_resolve(&d->settings, d->options.socket, err);
 	snprintf(d->settings.socket, sizeof(d->settings.socket), "%s",

@@ -72,8 +72,8 @@ ALWAYS __u32 tpid(void)
 /* ---- TC ----------------------------------------------------------------- */
 
 /* Up to userspace, with the number that "Order" in fastpath.h needs. */
-ALWAYS int punt(struct __sk_buff *skb, const struct decision *d, __u32 len,
-		__u32 segments)
+ALWAYS int punt(struct __sk_buff *skb, const struct packet *p,
+		const struct decision *d, __u32 segments)
 {
 	struct fastpath_port *in = d->in;
 	struct fastpath_counters *c;
@@ -82,14 +82,13 @@ ALWAYS int punt(struct __sk_buff *skb, const struct decision *d, __u32 len,
 	if (READ(in->punted) - READ(in->completed) >= credits) {
 		c = counters_of(d->in_index);
 		if (c) {
-			count_rx(c, len, segments);
+			count_rx(c, p->len, segments);
 			COUNT(c->rx_budget, 1);
 		}
 		return TC_ACT_SHOT;
 	}
 	number = __sync_fetch_and_add(&in->punted, 1) + 1;
-	if (d->slot < FASTPATH_PENDING)
-		WRITE(in->pending[d->slot], number);
+	WRITE(in->pending[p->slot & (FASTPATH_PENDING - 1)], number);
 	/* The tag in the metadata, if there is one, goes into the bytes. */
 	if (bpf_skb_vlan_push(skb, bpf_htons(FASTPATH_TAG_PROTOCOL),
 			      d->in_index))
@@ -284,7 +283,7 @@ ALWAYS int tc_flood(struct __sk_buff *skb, const struct packet *p,
 	struct fastpath_counters *in = counters_of(d->in_index);
 
 	if (!in || (p->tagged && !(p->tci & VID_MASK)))
-		return punt(skb, d, p->len, segments);
+		return punt(skb, p, d, segments);
 	decide_port_of(d->in, d->in_index, &f.in);
 	bpf_loop(d->flood.n, flood_copy, &f, 0);
 	if (f.leftover && !retag(skb, p, d, !p->tagged)) {
@@ -292,7 +291,7 @@ ALWAYS int tc_flood(struct __sk_buff *skb, const struct packet *p,
 		bpf_loop(d->flood.n, flood_copy, &f, 0);
 	}
 	if (!f.copies && !f.changed) /* userspace says why */
-		return punt(skb, d, p->len, segments);
+		return punt(skb, p, d, segments);
 	count_rx(in, p->len, segments);
 	COUNT(in->rx_forwarded, 1);
 	if (d->forced)
@@ -321,6 +320,7 @@ ALWAYS bool tc_parse(struct __sk_buff *skb, struct packet *p)
 		return false;
 	p->dst = mac_load(data);
 	p->src = mac_load(data + 6);
+	p->slot = pending_slot(p->dst);
 	type = data[12] << 8 | data[13];
 	if (type < TYPE_MIN || type == ETH_P_8021Q || type == ETH_P_8021AD)
 		return false;
@@ -334,7 +334,7 @@ SEC("tc")
 int switchd_tc(struct __sk_buff *skb)
 {
 	struct packet p = { .tagged = skb->vlan_present };
-	struct decision d = { .slot = FASTPATH_PENDING };
+	struct decision d = {};
 	enum action act = ACT_PUNT;
 	__u32 segment, segments;
 
@@ -343,14 +343,15 @@ int switchd_tc(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	p.len = skb->len + (p.tagged ? TAG_LEN : 0);
 	segment = segment_len(skb, &segments);
-	if (segment && tc_parse(skb, &p))
+	/* In this order: what is punted must be known by its destination. */
+	if (tc_parse(skb, &p) && segment)
 		act = decide(&p, &d);
 	if (act == ACT_FORWARD)
 		return tc_forward(skb, &p, &d, segment, segments);
 	if (act == ACT_FLOOD)
 		return tc_flood(skb, &p, &d, segment, segments);
 	if (act == ACT_PUNT)
-		return punt(skb, &d, p.len, segments);
+		return punt(skb, &p, &d, segments);
 	return tc_drop(&d, p.len, segments);
 }
 
@@ -369,6 +370,7 @@ ALWAYS void *xdp_parse(struct xdp_md *ctx, struct packet *p, __be16 *type)
 	p->len = end - data;
 	p->dst = mac_load(data);
 	p->src = mac_load(data + 6);
+	p->slot = pending_slot(p->dst);
 	inner = data[12] << 8 | data[13];
 	p->tagged = inner == protocol;
 	if (p->tagged) {

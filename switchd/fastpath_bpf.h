@@ -46,7 +46,8 @@ MAP(devices, DEVMAP, __u32, __u32, 0);
 /* What is known of a frame before the decision. */
 struct packet {
 	__u64 dst, src;
-	__u32 len; /* bytes as in the pipeline: with the tag */
+	__u32 len;  /* bytes as in the pipeline: with the tag */
+	__u32 slot; /* of its destination in pending[] */
 	__u16 tci;
 	bool tagged;
 };
@@ -55,7 +56,6 @@ struct packet {
 struct decision {
 	struct fastpath_port *in, *out;
 	__u32 in_index, out_index;
-	__u32 slot; /* of in->pending[] */
 	enum decide_verdict verdict;
 	enum decide_tag tag;
 	__u16 vid;
@@ -111,6 +111,15 @@ ALWAYS __u32 fdb_where(const struct fdb_header *h, struct fastpath_port *p,
 	return fdb_slot_judge(key, before, word, after);
 }
 
+/* By the address alone: also frames whose VLAN nobody looks at have one. Who
+ * chooses addresses that share a slot delays himself. */
+ALWAYS __u32 pending_slot(__u64 dst)
+{
+	return (dst * 0x9e3779b97f4a7c15ull) >> 59; /* 2^64 / golden ratio */
+}
+
+_Static_assert(FASTPATH_PENDING == 1 << (64 - 59), "five bits");
+
 ALWAYS __u64 packet_key(__u16 vid, __u64 mac)
 {
 	return (__u64)(vid & FDB_VID_MASK) << FDB_VID_SHIFT | mac;
@@ -150,24 +159,25 @@ ALWAYS void decide_port_of(const struct fastpath_port *p, __u32 index,
 }
 
 /* May this flow overtake what it has punted? See "Order" in fastpath.h. */
-ALWAYS bool flow_settled(struct decision *d)
+ALWAYS bool flow_settled(const struct packet *p, struct decision *d)
 {
 	struct fastpath_port *in = d->in;
 	__u32 done = READ(in->completed);
 
-	if ((__s32)(READ(in->pending[d->slot]) - done) <= 0)
+	if ((__s32)(READ(in->pending[p->slot & (FASTPATH_PENDING - 1)]) -
+		    done) <= 0)
 		return true;
 	d->forced = READ(in->punted) - done >= credits;
 	return d->forced;
 }
 
 /* To all of the VLAN, where all of them are the kernel's. */
-ALWAYS enum action decide_flood(struct decision *d)
+ALWAYS enum action decide_flood(const struct packet *p, struct decision *d)
 {
 	__u32 vid = d->vid;
 	struct fastpath_flood *f = bpf_map_lookup_elem(&floods, &vid);
 
-	if (!f || !READ(f->n) || !flow_settled(d))
+	if (!f || !READ(f->n) || !flow_settled(p, d))
 		return ACT_PUNT;
 	d->flood.first = READ(f->first);
 	d->flood.n = READ(f->n);
@@ -192,18 +202,18 @@ ALWAYS enum action decide_known(const struct fastpath_global *g,
 		return ACT_PUNT;
 	key = packet_key(d->vid, p->dst);
 	hash = fdb_hash_key(h->secret, key);
-	d->slot = (hash >> 27) & (FASTPATH_PENDING - 1);
 	if ((in.flags & DECIDE_LEARN) &&
 	    !source_known(h, g, d->in, d->in_index, packet_key(d->vid, p->src)))
 		return ACT_PUNT;
 	if (p->dst >> 40 & 1)
-		return decide_flood(d);
+		return decide_flood(p, d);
 	where = fdb_where(h, d->in, key, hash, &s);
 	if (where == FDB_NONE)
-		return decide_flood(d);
+		return decide_flood(p, d);
 	d->out_index = where & FDB_PORT_MASK;
 	d->out = bpf_map_lookup_elem(&ports, &d->out_index);
-	if (!d->out || READ(d->out->state) != FASTPATH_ON || !flow_settled(d))
+	if (!d->out || READ(d->out->state) != FASTPATH_ON ||
+	    !flow_settled(p, d))
 		return ACT_PUNT;
 	decide_port_of(d->out, d->out_index, &out);
 	d->verdict =
@@ -233,7 +243,6 @@ ALWAYS enum action decide(const struct packet *p, struct decision *d)
 	enum action act;
 	__u32 zero = 0, seq;
 
-	d->slot = FASTPATH_PENDING;
 	g = bpf_map_lookup_elem(&global, &zero);
 	if (!g || READ(d->in->state) == FASTPATH_AWAY || abandoned(g))
 		return ACT_DROP;

@@ -23,8 +23,10 @@
 
 /* What survives an execve(2): first what is lent, then what isn't. */
 enum { SOURCE = FASTPATH_FDS, TARGET, DEVICES, KEPT_FDS };
+/* The programs are saved behind these. */
+enum { SAVED_TC = KEPT_FDS, SAVED_XDP, SAVED_FDS };
 
-_Static_assert((int)KEPT_FDS <= FASTPATH_SAVED_FDS,
+_Static_assert((int)SAVED_FDS <= FASTPATH_SAVED_FDS,
 	       "there is a place for each");
 
 struct fastpath_kernel {
@@ -34,6 +36,7 @@ struct fastpath_kernel {
 	int fd[KEPT_FDS];
 	int tc, xdp; /* programs; xdp -1: the kernel doesn't take it */
 	int *link;   /* by port index: the XDP program's; -1 */
+	int old[2];  /* programs of the program before, until all is settled */
 };
 
 /* ---- Making and loading -------------------------------------------------- */
@@ -74,7 +77,7 @@ static struct fastpath_kernel *kernel_alloc(const struct fastpath_sizes *sizes)
 	if (!k)
 		return NULL;
 	k->sizes = *sizes;
-	k->tc = k->xdp = -1;
+	k->tc = k->xdp = k->old[0] = k->old[1] = -1;
 	for (int i = 0; i < KEPT_FDS; i++)
 		k->fd[i] = -1;
 	k->link = calloc(sizes->ports_max, sizeof(k->link[0]));
@@ -100,6 +103,8 @@ static void kernel_drop(struct fastpath_kernel *k)
 		close_fd(&k->link[i]);
 	close_fd(&k->tc);
 	close_fd(&k->xdp);
+	close_fd(&k->old[0]);
+	close_fd(&k->old[1]);
 	free(k->link);
 	free(k);
 }
@@ -439,9 +444,32 @@ void fastpath_kernel_save(const struct fastpath_kernel *k,
 	s->cpu_ifindex = k->cpu_ifindex;
 	for (int i = 0; i < KEPT_FDS; i++)
 		s->fd[i] = k->fd[i];
+	s->fd[SAVED_TC] = k->tc;
+	s->fd[SAVED_XDP] = k->xdp;
 }
 
-int fastpath_kernel_load(const struct fastpath_saved *s,
+/* New programs or, where there is no other way, those that there are. */
+static int load_again(struct fastpath_kernel *k, const struct fastpath_saved *s,
+		      bool anyhow, struct error *err)
+{
+	int r = kernel_load(k, err);
+
+	if (r < 0 && (!anyhow || s->fd[SAVED_TC] < 0))
+		return r;
+	if (r < 0) {
+		log_err("fastpath", "%s; the old programs go on", err->message);
+		close_fd(&k->tc);
+		close_fd(&k->xdp);
+		k->tc = s->fd[SAVED_TC];
+		k->xdp = s->fd[SAVED_XDP];
+	} else {
+		k->old[0] = s->fd[SAVED_TC];
+		k->old[1] = s->fd[SAVED_XDP];
+	}
+	return 0;
+}
+
+int fastpath_kernel_load(const struct fastpath_saved *s, bool anyhow,
 			 struct fastpath_kernel **out, struct error *err)
 {
 	const struct fastpath_sizes sizes = { .fdb_entries = s->fdb_entries,
@@ -466,7 +494,7 @@ int fastpath_kernel_load(const struct fastpath_saved *s,
 			r = failed(EBADF, "a map is missing", err);
 	}
 	if (r == 0)
-		r = kernel_load(k, err);
+		r = load_again(k, s, anyhow, err);
 	if (r < 0)
 		kernel_drop(k);
 	else
@@ -474,29 +502,55 @@ int fastpath_kernel_load(const struct fastpath_saved *s,
 	return r;
 }
 
-int fastpath_kernel_reattach(struct fastpath_kernel *k)
+/* What source says of XDP; 0 where there is none now. */
+static int attach_again(struct fastpath_kernel *k, uint32_t index)
 {
+	int ifindex = fastpath_kernel_at(k, index), r;
 	struct fastpath_source s;
-	int r = 0;
 
-	for (uint32_t i = 0; k && r == 0 && i < k->sizes.ports_max; i++) {
-		int ifindex = fastpath_kernel_at(k, i);
-
-		if (!ifindex || !placed(k, ifindex, &s) || s.index != i ||
-		    !s.xdp)
-			continue;
-		r = fastpath_kernel_xdp(k, ifindex, true);
-		/* A TAP that is no more is no device, either. */
-		if (r == -ENODEV || (r == -EOPNOTSUPP && !is_device(k, i)))
-			r = 0;
-	}
-	return r;
+	if (!ifindex || !placed(k, ifindex, &s) || s.index != index || !s.xdp)
+		return 0;
+	r = fastpath_kernel_xdp(k, ifindex, true);
+	if (r == 0)
+		return 0;
+	s.xdp = 0;
+	(void)put(k, SOURCE, (uint32_t)ifindex, &s);
+	/* A TAP that is no more is no device, either. */
+	return r == -ENODEV || !is_device(k, index) ? 0 : r;
 }
 
-int fastpath_kernel_survive(const struct fastpath_kernel *k, bool on)
+int fastpath_kernel_reattach(struct fastpath_kernel *k)
 {
-	for (int i = 0; k && i < KEPT_FDS; i++)
-		if (fcntl(k->fd[i], F_SETFD, on ? 0 : FD_CLOEXEC) < 0)
-			return -errno;
-	return 0;
+	int first = 0;
+
+	for (uint32_t i = 0; k && i < k->sizes.ports_max; i++) {
+		int r = attach_again(k, i);
+
+		if (first == 0)
+			first = r;
+	}
+	return first;
+}
+
+static int survive(int fd, bool on)
+{
+	return fd >= 0 && fcntl(fd, F_SETFD, on ? 0 : FD_CLOEXEC) < 0 ? -errno
+								      : 0;
+}
+
+int fastpath_kernel_survive(struct fastpath_kernel *k, bool on)
+{
+	int r = 0;
+
+	if (!k)
+		return 0;
+	for (int i = 0; r == 0 && i < KEPT_FDS; i++)
+		r = survive(k->fd[i], on);
+	if (r == 0)
+		r = survive(k->tc, on);
+	if (r == 0)
+		r = survive(k->xdp, on);
+	close_fd(&k->old[0]);
+	close_fd(&k->old[1]);
+	return r;
 }

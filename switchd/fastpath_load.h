@@ -117,19 +117,25 @@ void fastpath_kernel_save(const struct fastpath_kernel *k,
  * where there was none. What is attached is still attached by the program
  * before: see fastpath_kernel_reattach() and netdev_guard_replace(). Returns 0
  * or -errno with *err: then the descriptors are as they were.
+ *
+ * anyhow  where they can't be loaded, for want of descriptors perhaps, go on
+ *         with the programs that there are: this is the program before, which
+ *         has another one's failure behind it and nobody to fall back on
  */
-int fastpath_kernel_load(const struct fastpath_saved *s,
+int fastpath_kernel_load(const struct fastpath_saved *s, bool anyhow,
 			 struct fastpath_kernel **out, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* Attach XDP where it was before. A device that is gone is fine. Returns 0 or
+/* Attach XDP where it was before. A device that is gone is fine; one that
+ * doesn't take it any more goes on without. Returns 0, or the first one's
  * -errno. NULL is fine. */
 int fastpath_kernel_reattach(struct fastpath_kernel *k)
 	__attribute__((warn_unused_result));
 
 /* Whether what fastpath_kernel_save() has saved survives an execve(2), which is
- * off in the beginning. NULL is fine. Returns 0 or -errno. */
-int fastpath_kernel_survive(const struct fastpath_kernel *k, bool on)
+ * off in the beginning. After fastpath_kernel_load() it still does, until this
+ * says that nobody needs it to. NULL is fine. Returns 0 or -errno. */
+int fastpath_kernel_survive(struct fastpath_kernel *k, bool on)
 	__attribute__((warn_unused_result));
 
 #endif

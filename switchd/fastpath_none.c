@@ -81,9 +81,10 @@ void fastpath_kernel_save(const struct fastpath_kernel *k,
 }
 
 /* A program with it was before us, and has ports that depend on it. */
-int fastpath_kernel_load(const struct fastpath_saved *s,
+int fastpath_kernel_load(const struct fastpath_saved *s, bool anyhow,
 			 struct fastpath_kernel **out, struct error *err)
 {
+	(void)anyhow;
 	*out = NULL;
 	return s->version ? error_set(err, ENOTSUP, "no-fast-path", NULL,
 				      "switchd was built without BPF")
@@ -96,7 +97,7 @@ int fastpath_kernel_reattach(struct fastpath_kernel *k)
 	return 0;
 }
 
-int fastpath_kernel_survive(const struct fastpath_kernel *k, bool on)
+int fastpath_kernel_survive(struct fastpath_kernel *k, bool on)
 {
 	(void)k;
 	(void)on;

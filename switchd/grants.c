@@ -325,18 +325,23 @@ int grants_xdp(struct grants *t, struct grant *g, bool on, struct error *err)
 int grants_reprogram(struct grants *t)
 {
 	struct netlink *nl;
-	int r = 0;
+	int first = 0, r;
 
 	if (!t->fastpath)
 		return 0;
 	nl = netlink_open();
 	if (!nl)
 		return -errno;
-	for (uint32_t i = 0; r == 0 && i < t->n; i++)
-		if (t->g[i].used && t->g[i].grant.fast)
-			r = netdev_guard_replace(nl, &t->g[i].grant);
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (!t->g[i].used || !t->g[i].grant.fast)
+			continue;
+		r = netdev_guard_replace(nl, &t->g[i].grant);
+		if (first == 0)
+			first = r;
+	}
 	netlink_close(nl);
-	return r == 0 ? fastpath_kernel_reattach(t->fastpath) : r;
+	r = fastpath_kernel_reattach(t->fastpath);
+	return first ? first : r;
 }
 
 /* ---- From one life to the next ---- */

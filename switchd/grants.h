@@ -108,7 +108,8 @@ int grants_write(struct grants *t, int fd) __attribute__((warn_unused_result));
 int grants_read(struct grants *t, int fd) __attribute__((warn_unused_result));
 
 /* Have the fast path's new programs, after that, on all devices that the old
- * ones were on. Those that are gone are fine. Returns 0 or -errno. */
+ * ones were on. Those that are gone are fine. Returns 0, or the first one's
+ * -errno. */
 int grants_reprogram(struct grants *t) __attribute__((warn_unused_result));
 
 #endif

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += switchd/libswitchd.a
 switchd_libswitchd_a_SOURCES = \
 	switchd/access.c switchd/access.h \
+	switchd/balance.c switchd/balance.h \
 	switchd/broker.c switchd/broker.h \
 	switchd/config.c switchd/config.h \
 	switchd/config_apply.c \
@@ -35,6 +36,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/notify.c switchd/notify.h \
 	switchd/pipeline.c switchd/pipeline.h \
 	switchd/policy.c switchd/policy.h \
+	switchd/polling.h \
 	switchd/portconf.c switchd/portconf.h \
 	switchd/portconf_params.h \
 	switchd/proto.c switchd/proto.h \
@@ -48,6 +50,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
 	switchd/switch_port.c \
 	switchd/switch_state.c \
+	switchd/switch_worker.c \
 	switchd/worker.c switchd/worker.h
 
 # The programs for the kernel, as a header that has them as bytes. The second

@@ -161,6 +161,17 @@ static json_t *fast_json(struct sw *sw, const struct switch_port *p)
 	return o;
 }
 
+/* By queue. */
+static json_t *port_workers(const struct switch_port *p)
+{
+	json_t *list = json_array();
+
+	for (unsigned int q = 0; q < p->port->queues; q++)
+		json_array_append_new(list,
+				      json_integer(worker_index(p->worker[q])));
+	return list;
+}
+
 static json_t *port_full(struct sw *sw, const struct switch_port *p)
 {
 	static const char *const origins[] = { "control", "config",
@@ -182,6 +193,7 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 			     p->config.profile, "origin", origins[p->origin],
 			     "mac", mac_format(p->grant.mac, mac), "ifindex",
 			     p->grant.ifindex, "parameters", p->params));
+	json_object_set_new(o, "workers", port_workers(p));
 	json_object_set_new(o, "addresses",
 			    json_pack("{s:i,s:i,s:I}", "dynamic",
 				      (int)f.entries, "static",

@@ -107,28 +107,40 @@ void method_stats_show(struct rpc_call *call, json_t *params, void *ctx)
 	rpc_reply(call, o);
 }
 
+static json_t *worker_json(struct sw *sw, unsigned int i)
+{
+	const struct worker_stats *s = worker_stats(sw->worker[i]);
+	const struct switch_worker_load *l = &sw->load[i];
+	struct switch_port *p = NULL;
+	int ports = 0, queues = 0;
+	json_t *o;
+
+	while ((p = switch_port_next(sw, p))) {
+		int before = queues;
+
+		for (unsigned int q = 0; q < p->port->queues; q++)
+			queues += p->worker[q] == sw->worker[i];
+		ports += queues > before;
+	}
+	o = json_pack("{s:i,s:i,s:i,s:I}", "worker", (int)i, "ports", ports,
+		      "queues", queues, "load", (json_int_t)l->rate);
+	json_object_update_new(
+		o, json_pack("{s:i,s:i,s:I,s:I,s:I}", "awake-percent",
+			     (int)l->awake, "polling-percent", (int)l->polling,
+			     "wakeups", (json_int_t)counter_get(&s->wakeups),
+			     "batches", (json_int_t)counter_get(&s->batches),
+			     "frames", (json_int_t)counter_get(&s->frames)));
+	return o;
+}
+
 void method_worker_list(struct rpc_call *call, json_t *params, void *ctx)
 {
 	struct daemon *d = ctx;
 	json_t *list = json_array();
 
 	(void)params;
-	for (unsigned int i = 0; i < d->sw->nworkers; i++) {
-		const struct worker_stats *s = worker_stats(d->sw->worker[i]);
-		struct switch_port *p = NULL;
-		int ports = 0;
-
-		while ((p = switch_port_next(d->sw, p)))
-			ports += p->worker == d->sw->worker[i];
-		json_array_append_new(
-			list, json_pack("{s:i,s:i,s:I,s:I,s:I}", "worker",
-					(int)i, "ports", ports, "wakeups",
-					(json_int_t)counter_get(&s->wakeups),
-					"batches",
-					(json_int_t)counter_get(&s->batches),
-					"frames",
-					(json_int_t)counter_get(&s->frames)));
-	}
+	for (unsigned int i = 0; i < d->sw->nworkers; i++)
+		json_array_append_new(list, worker_json(d->sw, i));
 	rpc_reply(call, json_pack("{s:o}", "workers", list));
 }
 

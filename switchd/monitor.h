@@ -12,7 +12,7 @@
  * anew when it dies. What must survive that is here: descriptors of what ports
  * sit on (grants.h), the listening sockets, and three pieces of memory (memfds)
  * that the switch has brought: FDB, journal and counters. It never looks into
- * those.
+ * those. So is the kernel fast path, which goes on meanwhile (fastpath_load.h).
  *
  * A switch that dies early again and again is started later and later; one that
  * dies before it runs, or three times in a row right after, gets none of its

@@ -437,12 +437,18 @@ static void settings_again(struct monitor *m)
 	       sizeof(was.helper_socket));
 }
 
+/* The one before has failed, and there is nothing else: go on anyhow. */
+static bool last_resort(const struct monitor *m)
+{
+	return m->options->fallback_fd < 0;
+}
+
 /* Our programs in place of those of the program before, on its maps. */
 static int load_fastpath(struct monitor *m, const struct saved *s)
 {
 	struct fastpath_kernel *k;
 	struct error err = { 0 };
-	int r = fastpath_kernel_load(&s->fastpath, &k, &err);
+	int r = fastpath_kernel_load(&s->fastpath, last_resort(m), &k, &err);
 
 	if (r == 0)
 		monitor_fastpath_use(m, k);
@@ -458,10 +464,11 @@ static int resume_grants(struct monitor *m, int fd)
 	if (r < 0)
 		return r;
 	r = grants_reprogram(&m->grants);
-	if (r < 0)
-		log_err("monitor", "the kernel fast path doesn't go on: %s",
-			strerror(-r));
-	return r;
+	if (r == 0)
+		return 0;
+	log_err("monitor", "the kernel fast path isn't on each port: %s",
+		strerror(-r));
+	return last_resort(m) ? 0 : r;
 }
 
 int monitor_resume(struct monitor *m)

@@ -49,7 +49,8 @@ struct pipeline {
 	const struct snapshot_port *in;
 	uint32_t in_index;
 	struct frame *frame;
-	uint64_t hash_src[FRAME_BATCH_MAX], hash_dst[FRAME_BATCH_MAX];
+	/* Of the batch, source and destination by turns. */
+	uint64_t key[2 * FRAME_BATCH_MAX], hash[2 * FRAME_BATCH_MAX];
 
 	/* Where super-frames are cut for ports that can't take them. */
 	struct frame segment[FRAME_BATCH_MAX];
@@ -425,7 +426,7 @@ static enum drop_reason decide(struct pipeline *pl, unsigned int i)
 
 	if (mac_is_group(f->dst))
 		return flood(pl, i);
-	out = fdb_lookup_at(pl->fdb, fdb_key(f->vid, f->dst), pl->hash_dst[i]);
+	out = fdb_lookup_at(pl->fdb, pl->key[2 * i + 1], pl->hash[2 * i + 1]);
 	/* An entry may be a moment older or newer than the snapshot. */
 	if (out >= s->nports || !s->port[out].port ||
 	    (s->port[out].decide.flags & DECIDE_TARGET))
@@ -463,7 +464,7 @@ static bool batch_begin(struct pipeline *pl, const struct frame *f,
 	return true;
 }
 
-/* Classify all; fetch the FDB's buckets meanwhile. Frames that are dropped
+/* Classify all; then fetch the FDB's buckets. Frames that are dropped
  * leave the batch: live[] holds the indexes of the others. */
 static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
 				   uint8_t *live)
@@ -480,13 +481,14 @@ static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
 			counter_add(&c->rx_drop[why], 1);
 			continue;
 		}
-		pl->hash_src[i] =
-			fdb_prefetch(pl->fdb, fdb_key(f->vid, f->src));
-		pl->hash_dst[i] =
-			fdb_prefetch(pl->fdb, fdb_key(f->vid, f->dst));
+		pl->key[2 * i] = fdb_key(f->vid, f->src);
+		pl->key[2 * i + 1] = fdb_key(f->vid, f->dst);
 		segments += frame_segments(f);
 		live[nlive++] = (uint8_t)i;
 	}
+	/* With those of frames that were dropped: what lies there is harmless.
+	 */
+	fdb_prefetch_many(pl->fdb, pl->key, 2 * n, pl->hash);
 	counter_add(&c->rx_segments, segments);
 	return nlive;
 }
@@ -503,8 +505,8 @@ static void batch_learn(struct pipeline *pl, const uint8_t *live,
 		const struct frame *f = &pl->frame[i];
 
 		if (!mac_is_group(f->src))
-			fdb_learn_at(pl->fdb, fdb_key(f->vid, f->src),
-				     pl->hash_src[i], pl->in_index, now_s);
+			fdb_learn_at(pl->fdb, pl->key[2 * i], pl->hash[2 * i],
+				     pl->in_index, now_s);
 	}
 }
 

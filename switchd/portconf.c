@@ -29,6 +29,7 @@ static const struct {
 	{ "netns", TYPE_TAP },
 	{ "mac", TYPE_TAP },
 	{ "address", TYPE_TAP },
+	{ "queues", TYPE_TAP },
 	{ "promisc", TYPE_NETDEV },
 	{ "force", TYPE_NETDEV },
 	{ "fast-path", TYPE_NETDEV },
@@ -170,6 +171,9 @@ static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 	snprintf(t->address, sizeof(t->address), "%s",
 		 rpc_get_string(p, "address", ""));
 	t->persist = rpc_get_bool(p, "persist", false);
+	t->queues = (uint32_t)rpc_get_int(p, "queues", 1);
+	if (t->queues == 1) /* and not a device of several that has one */
+		t->queues = 0;
 	if (owner && !*owner)
 		return error_set(err, ENOENT, "no-such-user", "owner",
 				 "a user's name isn't empty");
@@ -313,6 +317,8 @@ static int parse_merged(const json_t *p, struct port_config *c,
 	c->learn = rpc_get_bool(p, "learn", true);
 	c->flood = rpc_get_bool(p, "flood", true);
 	c->fast_path = rpc_get_bool(p, "fast-path", true);
+	c->pinned = json_object_get(p, "worker") != NULL;
+	c->worker = (uint32_t)rpc_get_int(p, "worker", 0);
 	snprintf(c->profile, sizeof(c->profile), "%s",
 		 rpc_get_string(p, "profile", ""));
 	snprintf(c->description, sizeof(c->description), "%s",
@@ -382,7 +388,7 @@ static bool same_tap(const struct tap_params *a, const struct tap_params *b)
 	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
 	       !strcmp(a->address, b->address) && a->mac == b->mac &&
 	       a->persist == b->persist && !strcmp(a->owner, b->owner) &&
-	       !strcmp(a->group, b->group);
+	       !strcmp(a->group, b->group) && a->queues == b->queues;
 }
 
 static bool same_netdev(const struct netdev_params *a,
@@ -439,6 +445,7 @@ bool portconf_same(const struct port_config *a, const struct port_config *b)
 	       a->native == b->native && a->uplink == b->uplink &&
 	       a->isolated == b->isolated && a->learn == b->learn &&
 	       a->flood == b->flood && a->fast_path == b->fast_path &&
+	       a->pinned == b->pinned && a->worker == b->worker &&
 	       !memcmp(a->vlans, b->vlans, sizeof(a->vlans)) &&
 	       !strcmp(a->profile, b->profile) &&
 	       !strcmp(a->description, b->description);

@@ -25,6 +25,8 @@ struct port_config {
 	uint16_t native;	     /* access VLAN or the trunk's native */
 	uint64_t vlans[SNAPSHOT_VLANS / 64];
 	bool uplink, isolated, learn, flood, fast_path;
+	bool pinned;	 /* to a worker, ... */
+	uint32_t worker; /* ... this one, which may not exist */
 	char profile[PORT_NAME_MAX];
 	char description[128];
 };

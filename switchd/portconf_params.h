@@ -10,6 +10,8 @@
 #include "control/rpc_method.h"
 #include "ports/port.h"
 
+#define PORTCONF_WORKER_MAX 7 /* SWITCH_WORKERS_MAX - 1 */
+
 #define VLAN_ID_MAX 4094 /* IEEE 802.1Q-2022 table 9-2 */
 
 /* The words of the enums, NULL-terminated. */
@@ -65,6 +67,8 @@ extern const char *const portconf_formats[];
 			   "send unknown, multicast, broadcast frames to it"),  \
 		PARAM_INT("mtu", PORT_MTU_MIN, PORT_MTU_MAX,                    \
 			  "bytes behind the Ethernet header and tag"),          \
+		PARAM_INT("worker", 0, PORTCONF_WORKER_MAX,                     \
+			  "the worker that receives; by load if not given"),    \
 		PARAM_STRING("ifname", IFNAMSIZ - 1,                            \
 			     "network device (tap, netdev)"),                   \
 		PARAM_STRING("owner", 63,                                       \
@@ -79,6 +83,8 @@ extern const char *const portconf_formats[];
 			     "MAC of the host's side (tap)"),                   \
 		PARAM_STRING("address", 63,                                     \
 			     "IP/length of the host's side (tap)"),             \
+		PARAM_INT("queues", 1, TAP_QUEUES_MAX,                          \
+			  "receive queues, for as many workers (tap)"),         \
 		PARAM_BOOL("promisc",                                           \
 			   "receive frames for any address (netdev)"),          \
 		PARAM_BOOL("force",                                             \

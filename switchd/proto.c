@@ -244,6 +244,7 @@ bool proto_request_sane(const struct proto_msg *m)
 	if (!strcmp(rq->type, "tap"))
 		return texts_end(rq, tap, COUNT(tap)) &&
 		       port_ifname_fit(rq->tap.ifname) &&
+		       rq->tap.queues <= TAP_QUEUES_MAX &&
 		       flags_are(rq, tap_flags, COUNT(tap_flags));
 	if (!strcmp(rq->type, "netdev"))
 		return texts_end(rq, netdev, COUNT(netdev)) &&

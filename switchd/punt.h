@@ -17,6 +17,7 @@
  * by the device). */
 static inline uint32_t punt_take(struct frame *f)
 {
+	uint16_t head = f->vnet.hdr_len;
 	uint32_t index;
 
 	if (f->head_len < ETHER_HEADER_LEN + ETHER_TAG_LEN ||
@@ -24,6 +25,9 @@ static inline uint32_t punt_take(struct frame *f)
 		return FASTPATH_NO_PORT;
 	index = load_be16(f->data + 14);
 	frame_vlan_pop(f);
+	/* csum_start counts the tag that the kernel puts in as it hands the
+	 * frame out; hdr_len doesn't. */
+	f->vnet.hdr_len = head;
 	return index;
 }
 

@@ -19,11 +19,14 @@
 #include "switchd/decide.h"
 
 #define SNAPSHOT_VLANS	     4096
-#define SNAPSHOT_MIRRORS_MAX 64 /* bits of a uint64_t */
+#define SNAPSHOT_MIRRORS_MAX 64	  /* bits of a uint64_t */
+#define SNAPSHOT_NOBODY	     0xff /* a queue between two workers */
 
 struct snapshot_port {
 	struct port *port; /* NULL: no port has this index */
 	struct decide_port decide;
+	/* Index of the worker that receives, or SNAPSHOT_NOBODY; by queue. */
+	uint8_t worker[PORT_FDS_MAX];
 	uint64_t mirror_in;  /* mirrors that want what it receives */
 	uint64_t mirror_out; /* ... what it sends */
 	uint64_t vlans[SNAPSHOT_VLANS / 64]; /* decide.vlans points here */

@@ -48,6 +48,7 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 		fdb.entries = o->fdb_entries;
 	sw->broker = o->broker;
 	sw->fastpath = sw->shared.fastpath = o->fastpath;
+	sw->cpu_port = o->cpu_port;
 	r = o->fastpath ? switch_fdb_make_fast(sw, &fdb, o->fdb_kept)
 			: switch_fdb_make(sw, &fdb, o->broker ? o->fdb_fd : -1);
 	if (r < 0)
@@ -77,6 +78,12 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	return 0;
 }
 
+/* How long workers may look around before they sleep. */
+void switch_polling(struct sw *sw)
+{
+	atomic_store(&sw->shared.poll_ns, sw->settings.poll_us * 1000ull);
+}
+
 struct sw *switch_new(const struct switch_options *options, struct error *err)
 {
 	struct sw *sw = calloc(1, sizeof(*sw));
@@ -90,7 +97,8 @@ struct sw *switch_new(const struct switch_options *options, struct error *err)
 		options->ports_max ? options->ports_max : SWITCH_PORTS_DEFAULT;
 	sw->shared.failed_fd = -1;
 	sw->settings = (struct switch_settings)SWITCH_SETTINGS_INIT;
-	sw->started_ns = clock_ns();
+	switch_polling(sw);
+	sw->started_ns = sw->balanced_ns = clock_ns();
 	sw->dirty = true;
 	if (tables_new(sw, options, err) < 0)
 		goto fail;
@@ -178,6 +186,8 @@ static struct snapshot *snapshot_build(struct sw *sw)
 		s->port[i].port = p->port;
 		s->port[i].decide.flags = decide_flags(&p->config);
 		s->port[i].decide.native = p->config.native;
+		for (unsigned int q = 0; q < p->port->queues; q++)
+			s->port[i].worker[q] = switch_receiver(p, q);
 		memcpy(s->port[i].vlans, p->config.vlans,
 		       sizeof(s->port[i].vlans));
 		/* It has no receive side: a recorder of mirror copies only. */
@@ -266,6 +276,7 @@ void switch_commit(struct sw *sw)
 			     old);
 	switch_fast_commit(sw, s);
 	flushes_retire(sw);
+	switch_moves_retire(sw);
 	switch_ports_committed(sw);
 }
 
@@ -319,6 +330,7 @@ void switch_settings_set(struct sw *sw, const struct switch_settings *s)
 	bool other_tags = s->tpid != sw->settings.tpid;
 	fdb_age_set(sw->shared.fdb, s->age_s);
 	sw->settings = *s;
+	switch_polling(sw);
 	switch_remember(sw, "switch", NULL, config_settings_show(s));
 	if (other_tags) /* the VLANs of all that was learned may be others */
 		switch_flush(sw, FDB_ANY);

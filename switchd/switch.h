@@ -49,12 +49,17 @@ struct switch_settings {
 	uint16_t forward_reserved; /* bit N: 01-80-C2-00-00-0N passes */
 	bool fast_path;		   /* the kernel forwards what it can */
 	uint32_t dead_after_s;	   /* it stops so long after us; 0 = never */
+	uint32_t poll_us; /* longest window of polling.h; 0 = sleep at once */
 };
+
+#define SWITCH_POLL_US_DEFAULT 50 /* how it was chosen: HACKING, Speed */
+#define SWITCH_POLL_US_MAX     10000
 
 /* Where nothing is said. */
 #define SWITCH_SETTINGS_INIT                                                 \
 	{                                                                    \
 		.age_s = FDB_AGE_DEFAULT, .tpid = 0x8100, .fast_path = true, \
+		.poll_us = SWITCH_POLL_US_DEFAULT                            \
 	}
 
 enum switch_origin {
@@ -64,18 +69,36 @@ enum switch_origin {
 				  * goes with the guest, never saved */
 };
 
+/* What is known of the load, in switch_worker.c. */
+struct switch_queue_load {
+	uint64_t rate;	   /* frames a second, of the last seconds */
+	uint64_t moved_ns; /* when it came to its worker; 0: at its start */
+};
+
+struct switch_worker_load {
+	uint64_t rate;	      /* frames a second */
+	unsigned int awake;   /* percent of the time */
+	unsigned int polling; /* ... thereof looking for frames */
+	uint64_t frames;      /* ever, when last asked; and so: */
+	uint64_t awake_ns, polling_ns;
+};
+
 struct switch_port {
 	struct port_config config;
 	json_t *profiles; /* its profile as it was when it was given; or NULL */
 	json_t *params;	  /* as given: what config.save writes */
 	struct port_grant grant;
 	struct port *port;
-	struct worker *worker; /* that receives from it */
+	struct worker *worker[PORT_FDS_MAX]; /* that receives, by queue */
+	uint32_t moving;   /* bit N: queue N is nobody's in the next snapshot */
+	uint32_t arriving; /* ... is its new worker's, who hasn't got it yet */
+	struct switch_queue_load load[PORT_FDS_MAX];
+	uint64_t received[SWITCH_WORKERS_MAX]; /* frames, when last asked */
 	enum switch_origin origin;
 	uid_t uid;	  /* who attached it */
 	bool leaving;	  /* out of the next snapshot */
 	bool retiring;	  /* out of the published one */
-	bool receiving;	  /* the worker has its descriptor */
+	bool receiving;	  /* the workers have its descriptors */
 	bool elsewhere;	  /* its device is in another network namespace */
 	bool up, carrier; /* of a device, as last seen */
 	char why[32];	  /* it leaves */
@@ -134,12 +157,18 @@ struct sw {
 	unsigned int nmirrors;
 	json_t *profiles;	      /* object: name -> parameters */
 	struct switch_flush *flushes; /* due with the next snapshot */
-	json_t *statics;	      /* object, see static.c */
+	struct switch_move *moves;    /* the same */
+	struct switch_worker_load load[SWITCH_WORKERS_MAX];
+	uint64_t balanced_ns; /* when the load was measured last */
+	unsigned int advised; /* so many times in a row: move something */
+	json_t *statics;      /* object, see static.c */
 	bool dirty;
 	uint64_t started_ns;	   /* CLOCK_MONOTONIC */
 	struct broker *broker;	   /* borrowed; NULL: none */
 	struct switch_fdb *fdb;	   /* memory that outlives us; NULL: none */
 	struct fastpath *fastpath; /* borrowed; NULL: none */
+	struct port *cpu_port;	   /* of it; borrowed */
+	bool fast_live;		   /* its CPU port is this process's */
 	bool fdb_outlives;	   /* the FDB's memory outlives this process */
 	/* Addresses and devices are a predecessor's, which goes on with them if
 	 * this process ends before it forwards: hands off. */
@@ -277,6 +306,42 @@ void switch_ports_failed(struct sw *sw);
 /* A device changed (link monitor): state into the port, event. */
 void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
 		      bool up, bool carrier, uint32_t mtu);
+
+/* ---- Workers (switch_worker.c) ---- */
+
+/*
+ * Measure the load, and have a queue received by another worker where that is
+ * clearly better. Call it each second or so. now_ns: monotonic.
+ */
+void switch_balance(struct sw *sw, uint64_t now_ns);
+
+/*
+ * Have a queue of an attached port received by another worker: from the next
+ * commit on, once the old worker is done with it. Returns 0, -EBUSY where it is
+ * just moving, or -errno.
+ */
+int switch_move(struct sw *sw, struct switch_port *p, unsigned int queue,
+		struct worker *to) __attribute__((warn_unused_result));
+
+/* Is there the worker that the parameters want? */
+bool switch_worker_exists(const struct sw *sw, const struct port_config *c);
+
+/* For the files of this module: choose the workers of a new port; move it to
+ * those that it is pinned to; take it into their sets, start, stop. */
+void switch_place(struct sw *sw, struct switch_port *p);
+void switch_pin(struct sw *sw, struct switch_port *p);
+int switch_receive_add(struct switch_port *p)
+	__attribute__((warn_unused_result));
+void switch_receive_start(struct switch_port *p);
+void switch_receive_arrived(struct switch_port *p);
+void switch_receive_stop(struct switch_port *p);
+void switch_moves_retire(struct sw *sw);
+
+/* Who receives from a queue in the next snapshot (struct snapshot_port). */
+uint8_t switch_receiver(const struct switch_port *p, unsigned int queue);
+
+/* Tell the workers how long they may poll: sw->settings has changed. */
+void switch_polling(struct sw *sw);
 
 /* ---- Settings, profiles ---- */
 

@@ -68,13 +68,22 @@ void switch_fast_commit(struct sw *sw, const struct snapshot *s)
 		return;
 	fastpath_dead_after(sw->fastpath, sw->settings.dead_after_s);
 	fastpath_commit(sw->fastpath, s, why_of, &c);
+	if (sw->fast_live || !sw->nworkers)
+		return;
+	sw->fast_live = true;
+	worker_start_cpu_port(sw->worker[0]);
 }
 
 int switch_fast_place(struct sw *sw, struct switch_port *p, uint32_t index,
 		      struct error *err)
 {
-	if (!sw->fastpath || !p->grant.fast)
+	if (!p->grant.fast)
 		return 0;
+	if (!sw->fastpath)
+		return error_set(err, ENOTSUP, "no-fast-path", NULL,
+				 "what comes on %s is the kernel fast path's, "
+				 "which this process doesn't have",
+				 p->grant.ifname);
 	if (p->grant.handle)
 		return broker_place(sw->broker, &p->grant, index, err);
 	return 0;
@@ -105,6 +114,17 @@ static void choose(struct sw *sw, struct switch_port *p, uint32_t now_s)
 	set_xdp(sw, p,
 		fastpath_mix(&p->mix, f.forwarded - f.super, f.super, f.xdp,
 			     now_s));
+}
+
+void switch_fast_failed(struct sw *sw)
+{
+	if (!sw->cpu_port || !atomic_load(&sw->cpu_port->failed))
+		return;
+	sw->cpu_port = NULL; /* said once */
+	log_err("fastpath",
+		"somebody has removed the CPU port's device: on netdev ports "
+		"only what the kernel forwards gets through, until switchd is "
+		"started again");
 }
 
 /* ---- Once a second ---- */

@@ -27,6 +27,9 @@ int switch_fast_place(struct sw *sw, struct switch_port *p, uint32_t index,
 /* The kernel follows a snapshot. */
 void switch_fast_commit(struct sw *sw, const struct snapshot *s);
 
+/* A port's device has failed: perhaps the CPU port's, which can't be mended. */
+void switch_fast_failed(struct sw *sw);
+
 /* Once a second. */
 void switch_fast_tick(struct sw *sw, uint32_t now_s);
 

@@ -145,8 +145,7 @@ void switch_detach(struct sw *sw, struct switch_port *p, const char *reason)
 
 	if (p->leaving)
 		return;
-	worker_remove_port(p->worker, p->port);
-	p->receiving = false;
+	switch_receive_stop(p);
 	p->leaving = true;
 	json_object_del(sw->names, name);
 	sw->nports--;
@@ -163,10 +162,10 @@ bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation)
 	struct switch_port *p = index < sw->index_end ? sw->port[index] : NULL;
 
 	if (!p || p->port->generation != generation || !p->leaving ||
-	    p->retiring || worker_add_port(p->worker, p->port) < 0)
+	    p->retiring || switch_receive_add(p) < 0)
 		return false;
 	if (name_add(sw, p->config.request.name, index) < 0) {
-		worker_remove_port(p->worker, p->port);
+		switch_receive_stop(p);
 		return false;
 	}
 	p->leaving = false; /* the next commit lets it receive again */
@@ -191,8 +190,11 @@ void switch_ports_committed(struct sw *sw)
 			epoch_retire(&sw->shared.epoch, &p->retired, port_gone,
 				     p);
 		} else if (!p->leaving && !p->receiving) {
-			worker_start_port(p->worker, p->port);
-			p->receiving = true;
+			switch_receive_start(p);
+		} else if (!p->leaving && p->arriving) {
+			switch_receive_arrived(p);
+			/* It may have been pinned elsewhere meanwhile. */
+			switch_pin(sw, p);
 		}
 	}
 }
@@ -300,6 +302,17 @@ static int check_conflicts(struct sw *sw, const struct port_request *rq,
 	return 0;
 }
 
+static int check_worker(const struct sw *sw, const struct port_config *c,
+			struct error *err)
+{
+	if (switch_worker_exists(sw, c))
+		return 0;
+	return error_set(err, EINVAL, "no-such-worker", "worker",
+			 "there is no worker %u: workers are 0 to %u (the "
+			 "configuration's daemon.workers)",
+			 c->worker, sw->nworkers - 1);
+}
+
 static int index_alloc(struct sw *sw, uint32_t *index, struct error *err)
 {
 	for (uint32_t i = 0; i < sw->shared.ports_max; i++) {
@@ -312,22 +325,6 @@ static int index_alloc(struct sw *sw, uint32_t *index, struct error *err)
 			 "all %u ports are in use (the configuration's "
 			 "ports-max)",
 			 sw->shared.ports_max);
-}
-
-/* The worker with the fewest ports. */
-static struct worker *worker_choose(struct sw *sw)
-{
-	uint32_t ports[SWITCH_WORKERS_MAX] = { 0 };
-	const struct switch_port *p = NULL;
-	unsigned int best = 0;
-
-	while ((p = switch_port_next(sw, p)))
-		for (unsigned int i = 0; i < sw->nworkers; i++)
-			ports[i] += sw->worker[i] == p->worker;
-	for (unsigned int i = 1; i < sw->nworkers; i++)
-		if (ports[i] < ports[best])
-			best = i;
-	return sw->worker[best];
 }
 
 /* handle: what an earlier process had; 0: the device is acquired. */
@@ -353,12 +350,12 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 	}
 	p->port->index = index;
 	p->port->generation = ++sw->generation[index];
-	p->worker = worker_choose(sw);
+	switch_place(sw, p);
 	p->up = p->config.request.enabled;
 	p->carrier = p->grant.carrier;
 	p->elsewhere = !strcmp(p->config.request.type, "tap") &&
 		       *p->config.request.tap.netns;
-	r = worker_add_port(p->worker, p->port);
+	r = switch_receive_add(p);
 	if (r == 0)
 		r = fdb_port_set(sw->shared.fdb, index, p->config.uplink, 0);
 	if (r == 0)
@@ -419,6 +416,7 @@ struct switch_port *switch_attach(struct sw *sw, const char *name,
 		return NULL;
 	}
 	if (portconf_parse(name, params, sw->profiles, &p->config, err) < 0 ||
+	    check_worker(sw, &p->config, err) < 0 ||
 	    check_conflicts(sw, &p->config.request, err) < 0 ||
 	    index_alloc(sw, &index, err) < 0 ||
 	    port_enter(sw, p, index, 0, err) < 0) {
@@ -570,6 +568,8 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 	r = portconf_parse(p->config.request.name, params,
 			   anew ? sw->profiles : p->profiles, &c, err);
+	if (r == 0)
+		r = check_worker(sw, &c, err);
 	if (r == 0 && !portconf_same_device(&c, &p->config))
 		r = error_set(err, EBUSY, "needs-reattach",
 			      portconf_device_param(changes),
@@ -582,6 +582,7 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 		json_decref(params);
 		return r;
 	}
+	switch_pin(sw, p);
 	json_decref(p->params);
 	p->params = params;
 	if (anew) {
@@ -606,6 +607,7 @@ void switch_ports_failed(struct sw *sw)
 
 	if (read(sw->shared.failed_fd, &n, sizeof(n)) < 0)
 		return;
+	switch_fast_failed(sw);
 	while ((p = switch_port_next(sw, p)))
 		if (atomic_load(&p->port->failed))
 			switch_detach(sw, p, "device-gone");

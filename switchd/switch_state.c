@@ -103,6 +103,7 @@ static int restore_settings(struct sw *sw, const json_t *state,
 		return r;
 	fdb_age_set(sw->shared.fdb, s.age_s);
 	sw->settings = s;
+	switch_polling(sw);
 	if (profiles)
 		switch_profiles_set(sw, profiles);
 	return 0;

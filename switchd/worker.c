@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "switchd/fastpath_map.h"
+#include "switchd/polling.h"
 #include "switchd/punt.h"
 
 #include <errno.h>
@@ -25,6 +26,27 @@
 #define WORKER_STOP UINT64_MAX	     /* epoll data of the stop descriptor */
 #define WORKER_CPU  (UINT64_MAX - 1) /* ... of the CPU port */
 
+/*
+ * Ports that are looked at directly while polling: so many queues at most. With
+ * more of them busy, epoll knows better where to look.
+ */
+#define WORKER_HOT_MAX 4
+
+/* A hot queue that was empty so often in a row, while others weren't, isn't. */
+#define WORKER_COLD 32
+
+/*
+ * All ports are asked for, by epoll, when so many rounds over the hot ones have
+ * passed, or so many frames: nobody waits longer.
+ */
+#define WORKER_HOT_ROUNDS 8
+#define WORKER_HOT_FRAMES FRAME_BATCH_MAX
+
+struct hot_queue {
+	uint64_t tag;
+	unsigned int empty; /* looks in a row that found nothing */
+};
+
 struct worker {
 	struct worker_shared *shared;
 	struct epoch_reader *reader;
@@ -36,6 +58,13 @@ struct worker {
 	bool running;
 	struct port *cpu; /* NULL: another worker's, or there is none */
 	pthread_t thread;
+	/* The thread's own. */
+	struct polling polling;
+	struct hot_queue hot[WORKER_HOT_MAX];
+	unsigned int nhot;
+	unsigned int crowded; /* rounds until ports may be hot again */
+	unsigned int hot_rounds, hot_frames; /* since epoll was asked */
+	bool stopped;
 	struct frame_arena arena;
 	struct frame frame[FRAME_BATCH_MAX];
 };
@@ -43,6 +72,14 @@ struct worker {
 const struct worker_stats *worker_stats(const struct worker *w)
 {
 	return &w->stats;
+}
+
+uint64_t worker_awake_ns(const struct worker *w, uint64_t now_ns)
+{
+	uint64_t since = counter_get(&w->stats.awake_since_ns);
+	uint64_t before = counter_get(&w->stats.awake_ns);
+
+	return since && since < now_ns ? before + now_ns - since : before;
 }
 
 struct worker *worker_new(struct worker_shared *shared, unsigned int index)
@@ -78,72 +115,99 @@ struct worker *worker_new(struct worker_shared *shared, unsigned int index)
 
 int worker_set_cpu_port(struct worker *w, struct port *cpu)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = WORKER_CPU };
+	struct epoll_event ev = { .events = 0, .data.u64 = WORKER_CPU };
 
 	w->cpu = cpu;
-	if (cpu->fd < 0)
+	if (cpu->queue_fd[0] < 0)
 		return 0;
-	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, cpu->fd, &ev) < 0 ? -errno
-								       : 0;
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, cpu->queue_fd[0], &ev) < 0
+		       ? -errno
+		       : 0;
 }
 
-static uint64_t port_tag(const struct port *p)
+void worker_start_cpu_port(struct worker *w)
 {
-	return (uint64_t)p->generation << 32 | p->index;
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = WORKER_CPU };
+
+	if (w->cpu && w->cpu->queue_fd[0] >= 0 &&
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, w->cpu->queue_fd[0], &ev) < 0)
+		log_err("worker", "CPU port: epoll: %s", strerror(errno));
 }
 
-int worker_add_port(struct worker *w, const struct port *p)
+unsigned int worker_index(const struct worker *w)
 {
-	struct epoll_event ev = { .events = 0, .data.u64 = port_tag(p) };
+	return w->index;
+}
 
-	if (p->fd < 0)
+/* Epoll's word for a queue: an event may be older than the port's end. */
+static uint64_t queue_tag(const struct port *p, unsigned int queue)
+{
+	return (uint64_t)p->generation << 32 | (uint64_t)queue << 24 | p->index;
+}
+
+int worker_add_port(struct worker *w, const struct port *p, unsigned int queue)
+{
+	struct epoll_event ev = { .data.u64 = queue_tag(p, queue) };
+	int fd = p->queue_fd[queue];
+
+	if (fd < 0)
 		return 0;
-	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, p->fd, &ev) < 0 ? -errno
-								     : 0;
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-void worker_start_port(struct worker *w, const struct port *p)
+void worker_start_port(struct worker *w, const struct port *p,
+		       unsigned int queue)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = port_tag(p) };
+	struct epoll_event ev = { .events = EPOLLIN,
+				  .data.u64 = queue_tag(p, queue) };
+	int fd = p->queue_fd[queue];
 
 	/* It is in the set: that needs no memory. */
-	if (p->fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, p->fd, &ev) < 0)
+	if (fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, fd, &ev) < 0)
 		log_err("worker", "port %s: epoll: %s", p->name,
 			strerror(errno));
 }
 
-void worker_remove_port(struct worker *w, const struct port *p)
+void worker_remove_port(struct worker *w, const struct port *p,
+			unsigned int queue)
 {
+	int fd = p->queue_fd[queue];
+
 	/* It's gone already where the worker saw the device fail. */
-	if (p->fd >= 0 &&
-	    epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL) < 0 &&
+	if (fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 &&
 	    errno != ENOENT)
 		log_warning("worker", "port %s: epoll: %s", p->name,
 			    strerror(errno));
 }
 
 /* The device is gone: look no more, and let the main thread know. */
-static void port_failed(struct worker *w, const struct port *p)
+static void port_failed(struct worker *w, const struct port *p,
+			unsigned int queue)
 {
 	uint64_t one = 1;
 
-	worker_remove_port(w, p);
+	worker_remove_port(w, p, queue);
 	if (write(w->shared->failed_fd, &one, sizeof(one)) < 0)
 		log_warning("worker", "eventfd: %s", strerror(errno));
 }
 
-/* What the port counts itself begins with it; the ledger's outlives it. */
-static void note_missed(struct worker *w, const struct port *p)
+/* What the port counts itself begins with it; the ledger's outlives it, and is
+ * in several slots where the port has had several workers. */
+static void note_missed(struct worker *w, struct port *p)
 {
-	counter *c = &w->counters[p->index].rx_missed;
 	uint64_t n = atomic_load_explicit(&p->rx_missed, memory_order_relaxed);
+	uint64_t noted =
+		atomic_load_explicit(&p->rx_noted, memory_order_relaxed);
 
-	if (__builtin_expect(n != counter_get(c), 0))
-		atomic_store_explicit(c, n, memory_order_relaxed);
+	if (__builtin_expect(n == noted, 1))
+		return;
+	counter_add(&w->counters[p->index].rx_missed, n - noted);
+	atomic_store_explicit(&p->rx_noted, n, memory_order_relaxed);
 }
 
-unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
-			 uint32_t now_s)
+unsigned int worker_poll_queue(struct worker *w, uint32_t index,
+			       uint32_t generation, unsigned int queue,
+			       uint32_t now_s)
 {
 	const struct snapshot *s = atomic_load(&w->shared->snapshot);
 	struct port *p;
@@ -152,14 +216,16 @@ unsigned int worker_poll(struct worker *w, uint32_t index, uint32_t generation,
 	if (index >= s->nports)
 		return 0;
 	p = s->port[index].port;
-	if (!p || p->generation != generation || !p->ops->rx)
+	if (!p || p->generation != generation || !p->ops->rx ||
+	    queue >= p->queues || s->port[index].worker[queue] != w->index)
 		return 0;
 	w->arena.used = 0;
-	n = p->ops->rx(p, w->frame, FRAME_BATCH_MAX, &w->arena);
-	note_missed(w, p);
+	n = p->ops->rx(p, queue, w->frame, FRAME_BATCH_MAX, &w->arena);
+	if (queue == 0)
+		note_missed(w, p);
 	if (__builtin_expect(
 		    atomic_load_explicit(&p->failed, memory_order_relaxed), 0))
-		port_failed(w, p);
+		port_failed(w, p, queue);
 	if (!n)
 		return 0;
 	pipeline_run(w->pipeline, s, index, w->frame, n, now_s);
@@ -187,7 +253,11 @@ unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s)
 	unsigned int n, i, end;
 
 	w->arena.used = 0;
-	n = w->cpu->ops->rx(w->cpu, f, FRAME_BATCH_MAX, &w->arena);
+	n = w->cpu->ops->rx(w->cpu, 0, f, FRAME_BATCH_MAX, &w->arena);
+	if (__builtin_expect(
+		    atomic_load_explicit(&w->cpu->failed, memory_order_relaxed),
+		    0))
+		port_failed(w, w->cpu, 0);
 	for (i = 0; i < n; i++)
 		index[i] = punt_take(&f[i]);
 	for (i = 0; i < n; i = end) {
@@ -200,41 +270,161 @@ unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s)
 	return n;
 }
 
-/* What is ready, whatever it is. */
-static void worker_serve(struct worker *w, uint64_t tag, uint32_t now_s)
+/* ---- The thread ---- */
+
+static uint32_t seconds_now(void)
 {
-	if (tag == WORKER_CPU)
-		worker_poll_cpu(w, now_s);
+	return (uint32_t)(clock_coarse_ns() / CLOCK_NS_PER_S);
+}
+
+static unsigned int poll_tag(struct worker *w, uint64_t tag, uint32_t now_s)
+{
+	unsigned int n =
+		tag == WORKER_CPU
+			? worker_poll_cpu(w, now_s)
+			: worker_poll_queue(w, (uint32_t)tag & 0xffffff,
+					    (uint32_t)(tag >> 32),
+					    (uint32_t)tag >> 24, now_s);
+
+	epoch_quiescent(&w->shared->epoch, w->reader);
+	return n;
+}
+
+/* It had frames. */
+static void hot_add(struct worker *w, uint64_t tag)
+{
+	for (unsigned int i = 0; i < w->nhot; i++)
+		if (w->hot[i].tag == tag)
+			return;
+	if (w->nhot == WORKER_HOT_MAX || w->crowded) {
+		w->nhot = 0;
+		w->crowded = WORKER_COLD;
+		return;
+	}
+	w->hot[w->nhot++] = (struct hot_queue){ .tag = tag };
+}
+
+/* One batch of each hot queue. Returns the number of frames. */
+static unsigned int look_hot(struct worker *w)
+{
+	unsigned int frames = 0, kept = 0;
+	uint32_t now_s = seconds_now();
+
+	for (unsigned int i = 0; i < w->nhot; i++) {
+		struct hot_queue h = w->hot[i];
+		unsigned int n = poll_tag(w, h.tag, now_s);
+
+		frames += n;
+		h.empty = n ? 0 : h.empty + 1;
+		if (h.empty < WORKER_COLD || !w->hot_frames)
+			w->hot[kept++] = h;
+	}
+	w->nhot = kept;
+	w->hot_frames += frames;
+	w->hot_rounds++;
+	return frames;
+}
+
+/*
+ * One batch of each queue that is ready. sleep: wait until one is. Returns the
+ * number of frames.
+ */
+static unsigned int look_all(struct worker *w, bool sleep)
+{
+	struct epoll_event ev[WORKER_EVENTS];
+	unsigned int frames = 0;
+	uint32_t now_s;
+	int n;
+
+	if (sleep)
+		epoch_offline(w->reader);
+	n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, sleep ? -1 : 0);
+	if (sleep)
+		epoch_online(&w->shared->epoch, w->reader);
 	else
-		worker_poll(w, (uint32_t)tag, (uint32_t)(tag >> 32), now_s);
+		epoch_quiescent(&w->shared->epoch, w->reader);
+	now_s = seconds_now();
+	w->hot_rounds = 0;
+	w->crowded -= w->crowded > 0;
+	for (int i = 0; i < n; i++) {
+		unsigned int got;
+
+		if (ev[i].data.u64 == WORKER_STOP) {
+			w->stopped = true;
+			return frames;
+		}
+		got = poll_tag(w, ev[i].data.u64, now_s);
+		if (got)
+			hot_add(w, ev[i].data.u64);
+		frames += got;
+	}
+	/* Where there is plenty, epoll costs little: ask it again. */
+	w->hot_frames = frames;
+	return frames;
+}
+
+static unsigned int look(struct worker *w)
+{
+	if (w->nhot && w->hot_rounds < WORKER_HOT_ROUNDS &&
+	    w->hot_frames < WORKER_HOT_FRAMES)
+		return look_hot(w);
+	return look_all(w, false);
+}
+
+static void fall_asleep(struct worker *w, uint64_t now)
+{
+	w->nhot = 0;
+	counter_add(&w->stats.awake_ns,
+		    now - counter_get(&w->stats.awake_since_ns));
+	counter_set(&w->stats.awake_since_ns, 0);
+	look_all(w, true);
+	counter_add(&w->stats.wakeups, 1);
+}
+
+/*
+ * Nothing is left to do: look around until something comes or the window is
+ * over; then sleep until something comes.
+ */
+static void run_dry(struct worker *w, uint64_t limit)
+{
+	uint64_t dry = clock_ns(), now = dry;
+	uint64_t until = dry + polling_window(&w->polling, limit);
+	bool came = false;
+
+	while (!came && now < until) {
+		came = look(w) || w->stopped;
+		now = clock_ns();
+	}
+	counter_add(&w->stats.polling_ns, now - dry);
+	if (!came) {
+		fall_asleep(w, now);
+		now = clock_ns();
+		counter_set(&w->stats.awake_since_ns, now);
+	}
+	polling_gap(&w->polling, now - dry, limit);
 }
 
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
-	struct epoch *epoch = &w->shared->epoch;
-	struct epoll_event ev[WORKER_EVENTS];
 	char name[16];
 
 	/* In here: the name of another thread is a file in /proc. */
 	snprintf(name, sizeof(name), "worker%u", w->index);
 	pthread_setname_np(pthread_self(), name);
-	for (;;) {
-		int n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, -1);
-		uint32_t now_s = (uint32_t)(clock_coarse_ns() / CLOCK_NS_PER_S);
+	counter_set(&w->stats.awake_since_ns, clock_ns());
+	epoch_online(&w->shared->epoch, w->reader);
+	while (!w->stopped) {
+		uint64_t limit = atomic_load_explicit(&w->shared->poll_ns,
+						      memory_order_relaxed);
 
-		counter_add(&w->stats.wakeups, 1);
-		epoch_online(epoch, w->reader);
-		for (int i = 0; i < n; i++) {
-			if (ev[i].data.u64 == WORKER_STOP)
-				goto out;
-			worker_serve(w, ev[i].data.u64, now_s);
-			epoch_quiescent(epoch, w->reader);
-		}
-		epoch_offline(w->reader);
+		if (!polling_window(&w->polling, limit) || !look(w))
+			run_dry(w, limit);
 	}
-out:
 	epoch_offline(w->reader);
+	counter_add(&w->stats.awake_ns,
+		    clock_ns() - counter_get(&w->stats.awake_since_ns));
+	counter_set(&w->stats.awake_since_ns, 0);
 	return NULL;
 }
 
@@ -247,6 +437,10 @@ int worker_start(struct worker *w)
 	/* What an earlier thread was stopped by. */
 	if (read(w->stop_fd, &stop, sizeof(stop)) < 0 && errno != EAGAIN)
 		return -errno;
+
+	w->stopped = false;
+	w->nhot = 0;
+	polling_init(&w->polling, w->shared->poll_ns);
 
 	/* Signals are the main thread's. */
 	sigfillset(&all);

@@ -4,17 +4,17 @@ start() brings the switch up with both devices delivered; stop() ends it;
 pids() are the processes whose CPU time is the switch's.
 """
 
+import json
 import os
 import platform
 import shutil
 import subprocess
+import socket
 import tempfile
+import time
 
 from stage import DEVICE, processes, run, wait_for
-
-
-class Missing(Exception):
-    """A contestant can't take part, and why."""
+from subject import Missing
 
 
 def peer_env(options):
@@ -38,6 +38,24 @@ def find(options, *names):
         if path:
             return path
     raise Missing(f"no {names[0]}")
+
+
+def calls(path, method, params, seconds=120):
+    """Calls by one connection, pipelined: seconds they took."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(seconds)
+        s.connect(path)
+        lines = s.makefile("r")
+        start = time.monotonic()
+        for i, p in enumerate(params):
+            request = {"jsonrpc": "2.0", "id": i, "method": method,
+                       "params": p}
+            s.sendall(json.dumps(request).encode() + b"\n")
+        for _ in params:
+            reply = json.loads(lines.readline() or '{"error": "closed"}')
+            if "error" in reply:
+                raise RuntimeError(f"{method}: {reply['error']}")
+        return time.monotonic() - start
 
 
 class Contestant:
@@ -103,9 +121,14 @@ class Switchd(Contestant):
     def ctl(self, *words):
         return run(self.switchctl, "-s", self.socket, *words)
 
-    def daemon(self):
+    def daemon(self, *options, config=None):
+        if config:
+            path = os.path.join(self.stage.dir, "switchd.conf")
+            with open(path, "w") as f:
+                json.dump(config, f)
+            options += ("-c", path)
         self.proc = self.stage.start("s", self.switchd, "-f",
-                                     "-s", self.socket)
+                                     "-s", self.socket, *options)
 
         def up():
             if self.proc.poll() is not None:
@@ -215,31 +238,114 @@ class Ovs(Contestant):
         super().stop()
 
 
-class Bridge(Contestant):
-    about = "Linux bridge between veth pairs, for context"
-
-    def start(self):
-        s, ns = self.stage, f"{self.stage.prefix}s"
-        s.within("s", "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0",
-                 "net.bridge.bridge-nf-call-ip6tables=0",
-                 "net.bridge.bridge-nf-call-arptables=0", check=False)
-        run("ip", "-n", ns, "link", "add", "br0", "type", "bridge")
+class Veth(Contestant):
+    """What both sides of the veth pairs have in common."""
+    def pairs(self):
+        ns = f"{self.stage.prefix}s"
         for side, dev in DEVICE.items():
             run("ip", "-n", ns, "link", "add", f"p{dev}", "type", "veth",
                 "peer", "name", dev)
-            run("ip", "-n", ns, "link", "set", f"p{dev}", "master", "br0")
             run("ip", "-n", ns, "link", "set", f"p{dev}", "up")
-            s.deliver(side)
-        run("ip", "-n", ns, "link", "set", "br0", "up")
+            self.stage.deliver(side)
+
+    def stop(self):
+        self.stage.remove("s", *(f"p{d}" for d in DEVICE.values()))
+        super().stop()
+
+
+def bridge_up(stage, devices):
+    """br0 with these members; nothing but bridging, whatever is loaded."""
+    ns = f"{stage.prefix}s"
+    stage.within("s", "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0",
+                 "net.bridge.bridge-nf-call-ip6tables=0",
+                 "net.bridge.bridge-nf-call-arptables=0", check=False)
+    run("ip", "-n", ns, "link", "add", "br0", "type", "bridge")
+    stage.batch("s", (f"link set dev {d} master br0 up" for d in devices))
+    run("ip", "-n", ns, "link", "set", "br0", "up")
+
+
+class Bridge(Veth):
+    about = "Linux bridge between veth pairs, for context"
+
+    def start(self):
+        self.pairs()
+        bridge_up(self.stage, [f"p{d}" for d in DEVICE.values()])
 
     def pids(self):
         return []
 
     def stop(self):
-        self.stage.remove("s", "br0", *(f"p{d}" for d in DEVICE.values()))
+        self.stage.remove("s", "br0")
         super().stop()
+
+
+class SwitchdVeth(Veth, Switchd):
+    about = "the subject, its ports of type netdev on veth pairs"
+
+    def start(self):
+        self.pairs()
+        self.daemon()
+        for dev in DEVICE.values():
+            self.ctl("port", "attach", dev, "type=netdev", f"ifname=p{dev}")
+
+
+class HoldersBridge(Contestant):
+    about = "Linux bridge, the TAPs of others its members"
+    holds = False
+
+    def join(self, devices):
+        bridge_up(self.stage, devices)
+
+    def pids(self):
+        return []
+
+    def stop(self):
+        self.stage.remove("s", "br0")
+
+
+class HoldersSwitchd(Switchd):
+    about = "the subject, the TAPs of others its ports (netdev)"
+    holds = False  # the descriptors of the TAPs
+    config = None
+
+    def join(self, devices):
+        self.daemon(config=self.config)
+        self.call("port.attach", [
+            {"name": d, "type": "netdev", "ifname": d} for d in devices])
+
+    def call(self, method, params):
+        calls(self.socket, method, params)
+
+    def stop(self):
+        if self.proc:
+            self.stage.stop(self.proc, 120)
+            self.proc = None
+
+
+class HoldersUserspace(HoldersSwitchd):
+    about = "the same, without the kernel's help"
+    config = {"daemon": {"fast-path": False}}
+
+    def check(self):
+        super().check()
+        try:
+            self.daemon(config=self.config)
+        except RuntimeError as e:
+            raise Missing("this switchd has no other way") from e
+        finally:
+            self.stop()
+
+
+class FloodTap(HoldersSwitchd):
+    about = "the subject, TAPs of its own (tap)"
+    holds = True
+
+    def join(self, devices):
+        self.daemon()
+        self.call("port.attach", [
+            {"name": d, "type": "tap", "ifname": d} for d in devices])
 
 
 CONTESTANTS = {"switchd": Switchd, "relay": Relay, "relay-spin": RelaySpin,
                "vde": Vde, "vde-plug": VdePlug, "ovs": Ovs, "bridge": Bridge}
-DEFAULT = "switchd,relay,vde,vde-plug,ovs,bridge"
+DEFAULT = "switchd,relay,relay-spin,vde,vde-plug,ovs,bridge"

@@ -12,21 +12,19 @@
  * frames are of a local experimental type that no protocol takes.
  *
  * Without -r as fast as it goes; with -r that many frames a second in bursts
- * of -b. With -p also the CPU time of all threads of these processes. The
- * answer is one JSON object. One thread.
+ * of -b. A frame goes back first, so that B's address is learned. With -p also
+ *the CPU time of all threads of these processes. The answer is one JSON object.
+ *One thread.
  */
+#include "tests/bench/tool.h"
+
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,8 +35,8 @@
 #define FRAME_LEN  60	  /* the shortest frame, without its FCS */
 #define BURST_MAX  64	  /* frames a sendmmsg */
 #define ETYPE	   0x88b5 /* IEEE 802 local experimental 1 */
-#define PIDS_MAX   16
-#define SEC	   1000000000ull
+#define LEARN_STEP (20 * 1000 * 1000L)
+#define LEARN_MAX  250		       /* steps */
 #define DRAIN_STEP (50 * 1000 * 1000L) /* quiet that long: all is through */
 #define DRAIN_MAX  40		       /* steps */
 
@@ -58,30 +56,17 @@ struct offer {
 	uint64_t ns;		/* how long it took in the end */
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
-}
-
 /* NETNS:DEVICE; the socket and the file stay in the namespace they are of. */
 static void end_open(struct end *e, char *spec)
 {
-	char *colon = strchr(spec, ':'), path[256];
+	char *colon = strchr(spec, ':');
 	struct ifreq ifr = { 0 };
-	int ns;
 
 	if (!colon || strlen(colon + 1) >= sizeof(ifr.ifr_name))
 		errx(2, "%s: not NETNS:DEVICE", spec);
 	*colon = '\0';
 	e->dev = colon + 1;
-	snprintf(path, sizeof(path), "/run/netns/%s", spec);
-	ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
-		err(1, "%s", path);
-	close(ns);
+	tool_netns(spec);
 	e->sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (e->sock < 0)
 		err(1, "packet socket");
@@ -92,54 +77,7 @@ static void end_open(struct end *e, char *spec)
 	if (ioctl(e->sock, SIOCGIFHWADDR, &ifr) < 0)
 		err(1, "%s", e->dev);
 	memcpy(e->mac, ifr.ifr_hwaddr.sa_data, ETH_ALEN);
-	e->dev_stats = fopen("/proc/thread-self/net/dev", "re");
-	if (!e->dev_stats)
-		err(1, "/proc/thread-self/net/dev");
-	setbuf(e->dev_stats, NULL);
-}
-
-static uint64_t end_received(struct end *e)
-{
-	char line[512], name[32];
-	uint64_t bytes, packets;
-
-	rewind(e->dev_stats);
-	while (fgets(line, sizeof(line), e->dev_stats))
-		if (sscanf(line, " %31[^:]: %" SCNu64 " %" SCNu64, name, &bytes,
-			   &packets) == 3 &&
-		    !strcmp(name, e->dev))
-			return packets;
-	errx(1, "%s: gone", e->dev);
-}
-
-/* CPU time of all threads of a process, in ns; threads that ended are lost. */
-static uint64_t cpu_ns(const char *pid)
-{
-	char path[512];
-	struct dirent *de;
-	uint64_t sum = 0, t;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%s/task", pid);
-	dir = opendir(path);
-	if (!dir)
-		err(1, "%s", path);
-	while ((de = readdir(dir))) {
-		FILE *f;
-
-		if (de->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", pid,
-			 de->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fscanf(f, "%" SCNu64, &t) == 1)
-			sum += t;
-		fclose(f);
-	}
-	closedir(dir);
-	return sum;
+	e->dev_stats = tool_stats_open();
 }
 
 static void sender_open(struct end *a)
@@ -157,19 +95,48 @@ static void sender_open(struct end *a)
 		err(1, "PACKET_QDISC_BYPASS");
 }
 
+static void frame_make(uint8_t *frame, const struct end *from,
+		       const struct end *to)
+{
+	memcpy(frame, to->mac, ETH_ALEN);
+	memcpy(frame + ETH_ALEN, from->mac, ETH_ALEN);
+	frame[12] = ETYPE >> 8;
+	frame[13] = ETYPE & 0xff;
+}
+
+/* From B to A, until something arrives there. */
+static void learn(const struct end *a, const struct end *b)
+{
+	struct timespec step = { .tv_nsec = LEARN_STEP };
+	uint64_t before = tool_received(a->dev_stats, a->dev, NULL);
+	uint8_t frame[FRAME_LEN] = { 0 };
+
+	frame_make(frame, b, a);
+	for (int i = 0; i < LEARN_MAX; i++) {
+		if (send(b->sock, frame, sizeof(frame), 0) < 0 &&
+		    errno != ENETDOWN && errno != ENOBUFS)
+			err(1, "%s", b->dev);
+		nanosleep(&step, NULL);
+		if (tool_received(a->dev_stats, a->dev, NULL) != before)
+			return;
+	}
+	errx(1, "nothing gets from %s to %s", b->dev, a->dev);
+}
+
 static void offer_run(struct offer *o, int sock, const uint8_t *frame)
 {
 	struct iovec iov = { (void *)(uintptr_t)frame, FRAME_LEN };
 	struct mmsghdr msg[BURST_MAX] = { 0 };
-	uint64_t start = now_ns(), now = start;
-	uint64_t end = start + (uint64_t)(o->seconds * (double)SEC);
-	uint64_t step = o->rate ? o->burst * SEC / o->rate : 0, due = start;
+	uint64_t start = tool_now(), now = start;
+	uint64_t end = start + (uint64_t)(o->seconds * (double)TOOL_SEC);
+	uint64_t step = o->rate ? o->burst * TOOL_SEC / o->rate : 0,
+		 due = start;
 
 	for (unsigned int i = 0; i < o->burst; i++) {
 		msg[i].msg_hdr.msg_iov = &iov;
 		msg[i].msg_hdr.msg_iovlen = 1;
 	}
-	for (; now < end; now = now_ns()) {
+	for (; now < end; now = tool_now()) {
 		int n;
 
 		/* By the clock: asleep, the sender would wake up too late. */
@@ -182,33 +149,23 @@ static void offer_run(struct offer *o, int sock, const uint8_t *frame)
 		o->sent += n > 0 ? (uint64_t)n : 0;
 		o->refused += n < (int)o->burst;
 	}
-	o->ns = now_ns() - start;
+	o->ns = tool_now() - start;
 }
 
 /* Wait until nothing more comes; how many came since `before`. */
 static uint64_t drain(struct end *b, uint64_t before)
 {
 	struct timespec step = { .tv_nsec = DRAIN_STEP };
-	uint64_t last, now = end_received(b);
+	uint64_t last, now = tool_received(b->dev_stats, b->dev, NULL);
 
 	for (int i = 0; i < DRAIN_MAX; i++) {
 		last = now;
 		nanosleep(&step, NULL);
-		now = end_received(b);
+		now = tool_received(b->dev_stats, b->dev, NULL);
 		if (now == last)
 			break;
 	}
 	return now - before;
-}
-
-static void cpu_pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((unsigned int)cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0)
-		err(1, "CPU %d", cpu);
 }
 
 int main(int argc, char **argv)
@@ -217,7 +174,7 @@ int main(int argc, char **argv)
 		"usage: frames [-t SECONDS] [-r RATE] [-b BURST] [-C CPU] "
 		"[-p PID]... NETNS_A:DEVICE NETNS_B:DEVICE";
 	struct offer o = { .burst = BURST_MAX, .seconds = 2 };
-	const char *pid[PIDS_MAX];
+	const char *pid[TOOL_PIDS_MAX];
 	uint8_t frame[FRAME_LEN] = { 0 };
 	uint64_t before, received, cpu = 0;
 	struct end a, b;
@@ -231,8 +188,8 @@ int main(int argc, char **argv)
 		else if (c == 'b')
 			o.burst = (unsigned int)atoi(optarg);
 		else if (c == 'C')
-			cpu_pin(atoi(optarg));
-		else if (c == 'p' && npids < PIDS_MAX)
+			tool_pin(atoi(optarg));
+		else if (c == 'p' && npids < TOOL_PIDS_MAX)
 			pid[npids++] = optarg;
 		else
 			errx(2, "%s", usage);
@@ -242,23 +199,22 @@ int main(int argc, char **argv)
 	end_open(&a, argv[optind]);
 	end_open(&b, argv[optind + 1]);
 	sender_open(&a);
-	memcpy(frame, b.mac, ETH_ALEN);
-	memcpy(frame + ETH_ALEN, a.mac, ETH_ALEN);
-	frame[12] = ETYPE >> 8;
-	frame[13] = ETYPE & 0xff;
+	sender_open(&b);
+	learn(&a, &b);
+	frame_make(frame, &a, &b);
 
 	for (int i = 0; i < npids; i++)
-		cpu -= cpu_ns(pid[i]);
-	before = end_received(&b);
+		cpu -= tool_process_cpu(pid[i]);
+	before = tool_received(b.dev_stats, b.dev, NULL);
 	offer_run(&o, a.sock, frame);
 	received = drain(&b, before);
 	for (int i = 0; i < npids; i++)
-		cpu += cpu_ns(pid[i]);
+		cpu += tool_process_cpu(pid[i]);
 
 	printf("{\"seconds\": %.3f, \"sent\": %" PRIu64
 	       ", \"refused\": %" PRIu64 ", \"received\": %" PRIu64
 	       ", \"pps\": %.0f, \"cpu_ns\": %" PRIu64 "}\n",
-	       (double)o.ns / SEC, o.sent, o.refused, received,
-	       (double)received * SEC / (double)o.ns, cpu);
+	       (double)o.ns / TOOL_SEC, o.sent, o.refused, received,
+	       (double)received * TOOL_SEC / (double)o.ns, cpu);
 	return 0;
 }

@@ -11,26 +11,16 @@
  * ends on SIGTERM or SIGINT. Whoever starts it brings the devices up and
  * moves them where they belong. One thread.
  */
+#include "tests/bench/tool.h"
+
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
-#include <linux/virtio_net.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-
-#ifndef TUN_F_USO4 /* Linux 6.2; not in the headers of Debian 12 */
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-
-#define FRAME_MAX 69632 /* 64 KiB and headers */
 
 static volatile sig_atomic_t ending;
 
@@ -40,37 +30,10 @@ static void on_signal(int sig)
 	ending = 1;
 }
 
-static int tap_open(const char *name, bool vnet)
-{
-	const unsigned int base =
-		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-	int hdr = sizeof(struct virtio_net_hdr_v1);
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		err(1, "/dev/net/tun");
-	if (vnet)
-		ifr.ifr_flags |= IFF_VNET_HDR;
-	if (strlen(name) >= sizeof(ifr.ifr_name))
-		errx(2, "%s: name too long", name);
-	memcpy(ifr.ifr_name, name, strlen(name));
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-		err(1, "TUNSETIFF %s", name);
-	if (!vnet)
-		return fd;
-	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr) < 0)
-		err(1, "TUNSETVNETHDRSZ %s", name);
-	if (ioctl(fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) < 0 &&
-	    ioctl(fd, TUNSETOFFLOAD, base) < 0)
-		err(1, "TUNSETOFFLOAD %s", name);
-	return fd;
-}
-
 /* Copy until there is nothing to read: frames that came. */
 static unsigned int relay_copy(int from, int to, unsigned long *dropped)
 {
-	static char buf[FRAME_MAX];
+	static char buf[TOOL_FRAME_MAX];
 	unsigned int copied = 0;
 
 	while (!ending) {
@@ -93,14 +56,15 @@ int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 	unsigned long frames = 0, dropped = 0;
-	bool spin = false, vnet = true;
+	enum tool_tap how = TOOL_TAP_ALL;
+	bool spin = false;
 	int tap[2], ep, arg;
 
 	for (arg = 1; arg < argc && argv[arg][0] == '-'; arg++) {
 		if (!strcmp(argv[arg], "--spin"))
 			spin = true;
 		else if (!strcmp(argv[arg], "--no-vnet"))
-			vnet = false;
+			how = TOOL_TAP_PLAIN;
 		else
 			break;
 	}
@@ -112,7 +76,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 2; i++) {
 		struct epoll_event ev = { EPOLLIN, { .u32 = (uint32_t)i } };
 
-		tap[i] = tap_open(argv[arg + i], vnet);
+		tap[i] = tool_tap_open(argv[arg + i], how);
 		if (epoll_ctl(ep, EPOLL_CTL_ADD, tap[i], &ev) < 0)
 			err(1, "epoll_ctl");
 	}

@@ -18,6 +18,7 @@ import time
 
 ADDRESS = {"a": "10.99.0.1", "b": "10.99.0.2"}
 DEVICE = {"a": "bt0", "b": "bt1"}
+GROUP = 77  # of devices, see Stage.group_up
 DEADLINE = 10  # seconds for anything that must come up
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
@@ -105,11 +106,11 @@ class Stage:
         self.procs.append(p)
         return p
 
-    def stop(self, p):
+    def stop(self, p, seconds=3):
         if p.poll() is None:
             p.terminate()
             try:
-                p.wait(3)
+                p.wait(seconds)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
@@ -126,9 +127,9 @@ class Stage:
         except OSError:
             return ""
 
-    def read_line(self, p, pattern):
+    def read_line(self, p, pattern, seconds=DEADLINE):
         """Wait until the process prints a line that matches."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not select.select([p.stdout], [], [], 0.1)[0]:
                 continue
@@ -158,6 +159,24 @@ class Stage:
         for dev in devices:
             run("ip", "-n", self.prefix + ns, "link", "del", "dev", dev,
                 check=False)
+
+    def batch(self, ns, lines):
+        """Many commands of ip at once."""
+        p = subprocess.run(["ip", "-n", self.prefix + ns, "-batch", "-"],
+                           input="\n".join(lines) + "\n", text=True,
+                           stderr=subprocess.PIPE, timeout=120)
+        if p.returncode:
+            raise RuntimeError(f"ip -batch: {p.stderr.strip()}")
+
+    def group_up(self, ns, devices):
+        """Many devices up, and of a group that can be deleted at once."""
+        self.batch(ns, (f"link set dev {d} group {GROUP} up"
+                        for d in devices))
+
+    def group_delete(self, ns):
+        """One wait of the kernel's for all of them, not one for each."""
+        run("ip", "-n", self.prefix + ns, "link", "del", "group", str(GROUP),
+            check=False, timeout=120)
 
     def gone(self):
         """Nothing of the last contestant is left."""

@@ -107,11 +107,12 @@ def check_events():
 
 # Those that no client sees: they are of the start, of switchctl itself, or
 # can't happen.
-PRIVATE = {"bad-grant", "bad-reply", "bad-request", "cannot-connect",
-           "cannot-listen", "connection-lost", "given-twice", "handed-over",
-           "no-isolation", "no-name", "no-netlink", "no-random",
-           "no-socket-path", "no-such-name", "no-switch", "no-worker",
-           "not-held", "refused", "socket-in-use", "timeout"}
+PRIVATE = {"bad-grant", "bad-index", "bad-reply", "bad-request", "cannot-connect",
+           "cannot-listen", "connection-lost", "given-twice",
+           "handed-over", "index-taken", "no-cpu-port",
+           "no-isolation", "no-name", "no-netlink", "no-random", "no-socket-path",
+           "no-such-name", "no-switch", "no-worker", "no-xdp", "not-fast",
+           "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
 
 
 def check_reasons():

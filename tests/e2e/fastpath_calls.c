@@ -20,7 +20,7 @@
 
 #define PORTS 8u
 /* In what a monitor saves: behind what it lends. */
-enum { SOURCE = FASTPATH_FDS, TARGET, DEVICES, KEPT_FDS };
+enum { SOURCE = FASTPATH_FDS, TARGET, DEVICES, TC, XDP, KEPT_FDS };
 
 /* Devices fp0 and fp1, TAPs as a guest holds them, and fpv, a veth. */
 static int guest[2];
@@ -551,6 +551,7 @@ static void next_program_goes_on_with_its_own(void **state)
 	uint32_t a = acquire(r, "fp0", true), b = acquire(r, "fp1", true);
 	struct fastpath_saved s;
 	struct fastpath_kernel *k;
+	unsigned int before;
 	struct error err;
 
 	assert_int_equal(place(r, a, 1, ""), 0);
@@ -558,7 +559,7 @@ static void next_program_goes_on_with_its_own(void **state)
 	assert_int_equal(xdp(r, a, 1, ""), 0);
 	s = exec(r);
 	assert_false(has_xdp("fp0"));
-	assert_int_equal(fastpath_kernel_load(&s, &k, &err), 0);
+	assert_int_equal(fastpath_kernel_load(&s, false, &k, &err), 0);
 	monitor_fastpath_use(&r->m, k);
 	assert_false(has_program(r, "fp0"));
 	/* Whoever has removed it meanwhile. */
@@ -567,6 +568,9 @@ static void next_program_goes_on_with_its_own(void **state)
 	assert_true(has_program(r, "fp0") && has_program(r, "fp1"));
 	assert_true(has_xdp("fp0") && !has_xdp("fp1"));
 	assert_true(source(r, "fp0", 1, 1) && source(r, "fp1", 2, 0));
+	before = fds_count();
+	assert_int_equal(fastpath_kernel_survive(k, false), 0);
+	assert_int_equal(fds_count(), before - 2); /* the old programs */
 	assert_int_equal(at(r, TARGET, 2), if_nametoindex("fp1"));
 	assert_int_equal(xdp(r, a, 0, ""), 0);
 	assert_false(has_xdp("fp0"));
@@ -582,30 +586,30 @@ static void maps_of_another_kind_are_left_to_the_program_before(void **state)
 
 	bad = s;
 	bad.ports_max++;
-	assert_true(fastpath_kernel_load(&bad, &k, &err) < 0);
+	assert_true(fastpath_kernel_load(&bad, false, &k, &err) < 0);
 	bad = s;
 	bad.ports_max = 0;
-	assert_true(fastpath_kernel_load(&bad, &k, &err) < 0);
+	assert_true(fastpath_kernel_load(&bad, false, &k, &err) < 0);
 	bad = s;
 	bad.fdb_entries *= 4;
-	assert_true(fastpath_kernel_load(&bad, &k, &err) < 0);
+	assert_true(fastpath_kernel_load(&bad, false, &k, &err) < 0);
 	bad = s;
 	bad.version++;
-	assert_true(fastpath_kernel_load(&bad, &k, &err) < 0);
+	assert_true(fastpath_kernel_load(&bad, false, &k, &err) < 0);
 	bad = s;
 	bad.fd[DEVICES] = s.fd[TARGET];
-	assert_true(fastpath_kernel_load(&bad, &k, &err) < 0);
+	assert_true(fastpath_kernel_load(&bad, false, &k, &err) < 0);
 	bad = s;
 	bad.fd[FASTPATH_VLANS] = -1;
-	assert_true(fastpath_kernel_load(&bad, &k, &err) < 0);
+	assert_true(fastpath_kernel_load(&bad, false, &k, &err) < 0);
 	assert_null(k);
 	assert_string_equal(err.reason, "no-fast-path");
 	assert_int_equal(fds_count(), before);
 	/* Which can still go on. */
-	assert_int_equal(fastpath_kernel_load(&s, &k, &err), 0);
+	assert_int_equal(fastpath_kernel_load(&s, false, &k, &err), 0);
 	monitor_fastpath_use(&r->m, k);
 	memset(&bad, 0, sizeof(bad));
-	assert_int_equal(fastpath_kernel_load(&bad, &k, &err), 0);
+	assert_int_equal(fastpath_kernel_load(&bad, false, &k, &err), 0);
 	assert_null(k);
 }
 
@@ -616,15 +620,50 @@ static void descriptors_survive_an_exec_when_they_should(void **state)
 
 	for (int i = 0; i < KEPT_FDS; i++)
 		assert_int_equal(fcntl(s.fd[i], F_GETFD), FD_CLOEXEC);
-	assert_int_equal(fcntl(fastpath_kernel_tc(r->m.fastpath), F_GETFD),
-			 FD_CLOEXEC);
 	assert_int_equal(fastpath_kernel_survive(r->m.fastpath, true), 0);
 	for (int i = 0; i < KEPT_FDS; i++)
 		assert_int_equal(fcntl(s.fd[i], F_GETFD), 0);
-	assert_int_equal(fcntl(fastpath_kernel_tc(r->m.fastpath), F_GETFD),
-			 FD_CLOEXEC);
 	assert_int_equal(fastpath_kernel_survive(r->m.fastpath, false), 0);
-	assert_int_equal(fcntl(s.fd[SOURCE], F_GETFD), FD_CLOEXEC);
+	for (int i = 0; i < KEPT_FDS; i++)
+		assert_int_equal(fcntl(s.fd[i], F_GETFD), FD_CLOEXEC);
+}
+
+/* With no descriptor left for another. */
+static int load_short_of_fds(const struct fastpath_saved *s, bool anyhow,
+			     struct fastpath_kernel **k, struct error *err)
+{
+	struct rlimit was, few;
+	int r;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = was;
+	few.rlim_cur = 5;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = fastpath_kernel_load(s, anyhow, k, err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	return r;
+}
+
+static void program_before_goes_on_even_without_descriptors(void **state)
+{
+	struct monitor_rig *r = *state;
+	uint32_t a = acquire(r, "fp0", true), old;
+	struct fastpath_kernel *k;
+	struct fastpath_saved s;
+	struct error err;
+
+	assert_int_equal(place(r, a, 1, ""), 0);
+	old = program_id(fastpath_kernel_tc(r->m.fastpath));
+	s = exec(r);
+	assert_true(load_short_of_fds(&s, false, &k, &err) < 0);
+	assert_int_equal(load_short_of_fds(&s, true, &k, &err), 0);
+	monitor_fastpath_use(&r->m, k);
+	assert_int_equal(program_id(fastpath_kernel_tc(k)), old);
+	assert_int_equal(fastpath_kernel_survive(k, false), 0);
+	assert_true(source(r, "fp0", 1, 0));
+	assert_int_equal(grants_reprogram(&r->m.grants), 0);
+	assert_true(has_program(r, "fp0"));
+	assert_int_equal(xdp(r, a, 1, ""), 0);
 }
 
 /* ---- Short of descriptors ---- */
@@ -682,6 +721,7 @@ int main(void)
 		FAST(next_program_goes_on_with_its_own),
 		FAST(maps_of_another_kind_are_left_to_the_program_before),
 		FAST(descriptors_survive_an_exec_when_they_should),
+		FAST(program_before_goes_on_even_without_descriptors),
 		FAST(failing_to_make_one_leaves_nothing),
 	};
 

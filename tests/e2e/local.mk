@@ -17,7 +17,17 @@ tests_e2e_ports_kernel_SOURCES = \
 	tests/e2e/ports_kernel_guard.c tests/e2e/ports_kernel_link.c \
 	tests/e2e/ports_kernel_netdev.c tests/e2e/ports_kernel_tap.c \
 	tests/e2e/ports_kernel_traffic.c \
+	tests/e2e/guest.c tests/e2e/guest.h \
 	tests/unit/superframe.c tests/unit/superframe.h
 test_programs += tests/e2e/steady
 # Nothing of the switch is in it.
 tests_e2e_steady_LDADD =
+test_programs += tests/e2e/fastpath_csum tests/e2e/fastpath_order
+tests_e2e_fastpath_csum_SOURCES = \
+	tests/e2e/fastpath_csum.c tests/e2e/fastpath_csum.h \
+	tests/e2e/fastpath_csum_frames.c tests/e2e/fastpath_csum_tunnels.c \
+	tests/e2e/guest.c tests/e2e/guest.h \
+	tests/unit/superframe.c tests/unit/superframe.h
+tests_e2e_fastpath_order_SOURCES = tests/e2e/fastpath_order.c \
+	tests/e2e/guest.c tests/e2e/guest.h \
+	tests/unit/superframe.c tests/unit/superframe.h

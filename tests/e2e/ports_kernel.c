@@ -8,8 +8,6 @@
 #include "ports/netdev.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if_tun.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -125,11 +123,11 @@ bool end_refused(struct end *e, int error, const char *reason, const char *says)
 
 unsigned int end_rx(struct end *e, int ms)
 {
-	struct pollfd pfd = { .fd = e->port->fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = e->port->queue_fd[0], .events = POLLIN };
 
 	poll(&pfd, 1, ms);
 	e->arena.used = 0;
-	return e->ops->rx(e->port, e->f, FRAME_BATCH_MAX, &e->arena);
+	return e->ops->rx(e->port, 0, e->f, FRAME_BATCH_MAX, &e->arena);
 }
 
 struct frame *end_rx_type(struct end *e, uint16_t ethertype)
@@ -151,64 +149,7 @@ enum drop_reason end_tx(struct end *e, struct frame *f)
 	return e->ops->tx(e->port, &f, 1, &why) == 1 ? DROP_REASON_COUNT : why;
 }
 
-/* ---- the guest's side --------------------------------------------------- */
-
-int guest_open(const char *ifname, short more_flags, unsigned int offloads)
-{
-	struct ifreq ifr = {
-		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-				     more_flags),
-	};
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	int size = (int)ETHER_VNET_LEN;
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	if (fd < 0 || ioctl(fd, TUNSETIFF, &ifr) ||
-	    ioctl(fd, TUNSETVNETHDRSZ, &size) ||
-	    ioctl(fd, TUNSETOFFLOAD, offloads)) {
-		perror(ifname);
-		exit(1);
-	}
-	return fd;
-}
-
-bool guest_write(int fd, const struct frame *f)
-{
-	struct iovec iov[2] = {
-		{ (void *)(uintptr_t)&f->vnet, ETHER_VNET_LEN },
-		{ f->data, f->len },
-	};
-
-	return writev(fd, iov, 2) == (ssize_t)(ETHER_VNET_LEN + f->len);
-}
-
-bool guest_read(int fd, struct frame *f, int ms)
-{
-	static uint8_t buf[FRAME_SLOT];
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	struct virtio_net_hdr_v1 vnet;
-	struct iovec iov[2] = {
-		{ &vnet, sizeof(vnet) },
-		{ buf + FRAME_HEADROOM, FRAME_LEN_MAX },
-	};
-	ssize_t got;
-
-	poll(&pfd, 1, ms);
-	got = readv(fd, iov, 2);
-	if (got < (ssize_t)ETHER_VNET_LEN + ETHER_HEADER_LEN)
-		return false;
-	frame_init(f, buf + FRAME_HEADROOM, (uint32_t)got - ETHER_VNET_LEN);
-	f->vnet = vnet;
-	return true;
-}
-
-bool guest_read_type(int fd, struct frame *f, uint16_t ethertype)
-{
-	while (guest_read(fd, f, DEADLINE_MS))
-		if (load_be16(f->data + 12) == ethertype)
-			return true;
-	return false;
-}
+/* ---- frames ------------------------------------------------------------- */
 
 struct frame *lab_frame(uint32_t len, uint32_t number)
 {

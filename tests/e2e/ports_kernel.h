@@ -10,6 +10,7 @@
 
 #include "ports/netlink.h"
 #include "ports/port.h"
+#include "tests/e2e/guest.h"
 
 #define DEADLINE_MS 2000
 #define OTHER_NS    "pkother"
@@ -55,15 +56,6 @@ unsigned int end_rx(struct end *e, int ms);
 struct frame *end_rx_type(struct end *e, uint16_t ethertype);
 /* Send one; DROP_REASON_COUNT where it went. */
 enum drop_reason end_tx(struct end *e, struct frame *f);
-
-/* The guest's side: a TAP (with 12-byte vnet header) that this holds. */
-int guest_open(const char *ifname, short more_flags, unsigned int offloads);
-/* Write header and frame; true where all went. */
-bool guest_write(int fd, const struct frame *f);
-/* Read into a frame (static storage); false at the deadline. */
-bool guest_read(int fd, struct frame *f, int ms);
-/* Skip what isn't of this type. */
-bool guest_read_type(int fd, struct frame *f, uint16_t ethertype);
 
 #define LAB_TYPE 0x88b5 /* IEEE 802: for experiments */
 

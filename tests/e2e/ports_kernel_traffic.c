@@ -2,17 +2,13 @@
 #include "tests/e2e/ports_kernel.h"
 #include "tests/unit/superframe.h"
 
-#include <linux/if_tun.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#define GUEST_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
-#define GUEST_USO      0x60 /* TUN_F_USO4 | TUN_F_USO6, Linux 6.2 */
-#define MSS	       1448
-#define VNET_HEAD      10 /* bytes of struct virtio_net_hdr: no num_buffers */
+#define MSS	  1448
+#define VNET_HEAD 10 /* bytes of struct virtio_net_hdr: no num_buffers */
 
 /* A frame's bytes after `from` is what `want` has there. */
 static bool same_bytes(const struct frame *f, const uint8_t *want, uint32_t len)
@@ -118,7 +114,7 @@ static void offloads_kept(void)
 	s.tags = 1;
 	both_ways(&e, guest, &s, 0, "a partial UDP checksum behind a tag");
 	if (e.port->tx_offloads & PORT_TX_USO) {
-		ioctl(guest, TUNSETOFFLOAD, GUEST_OFFLOADS | GUEST_USO);
+		guest_offload(guest, GUEST_OFFLOADS | GUEST_USO);
 		s = (struct superframe){ .udp = true, .payload = 60000 };
 		both_ways(&e, guest, &s, MSS, "a UDP super-frame");
 		s.ipv6 = true;

@@ -195,6 +195,65 @@ no_ping() { # NAMESPACE ADDRESS [ARGUMENT...]
 	((status == 1)) # ping's "no reply"; 2 is any other error
 }
 
+# ---- the kernel fast path ----------------------------------------------------
+
+# taps_attach NAME...: TAPs for a guest's program to hold, ports of these names
+taps_attach() { # NAME... [-- key=value...]
+	local names=()
+	while (($#)) && [[ $1 != -- ]]; do
+		names+=("$1")
+		shift
+	done
+	shift $(($# > 0))
+	local name
+	for name in "${names[@]}"; do
+		sw_ip tuntap add dev "$name" mode tap vnet_hdr
+		ctl port attach "$name" type=netdev ifname="$name" "$@" >&2
+	done
+}
+
+# What `switch set fast-path=` can be here; `none` where it is unknown, and then
+# there's a note that this says nothing about one.
+fastpath_settings() {
+	if ctl -j switch show | jq -e 'has("fast-path")' >/dev/null; then
+		echo no yes
+	else
+		echo "# this switch has no kernel fast path: packet sockets only" >&2
+		echo none
+	fi
+}
+
+# fastpath_use SETTING PORT...: once it holds for all of them, whose guests are
+# there; sets WAY to what the first one's frames go by now
+fastpath_use() {
+	local setting=$1
+	shift
+	WAY=packet
+	[[ $setting != none ]] || return 0
+	ctl switch set fast-path="$setting" >&2
+	wait_until 5 fastpath_is "$setting" "$@"
+	WAY=$(fastpath_way "$1")
+}
+
+fastpath_way() { # PORT
+	port_value "$1" '.["fast-path"].state | if . == "off" then "packet"
+		else . end'
+}
+
+# fastpath_is SETTING|STATE PORT...
+fastpath_is() {
+	local want='.["fast-path"].state' port
+	case $1 in
+	no) want+=' == "off"' ;;
+	yes) want+=' | IN("tc", "xdp")' ;;
+	*) want+=" == \"$1\"" ;;
+	esac
+	shift
+	for port in "$@"; do
+		ctl_is "$want" port show "$port" || return
+	done
+}
+
 # ---- steady traffic (steady.c) -----------------------------------------------
 
 # steady_start [OPTION...] GUEST...: numbered frames from each guest's eth0 to

@@ -113,7 +113,7 @@ static void run(struct sim *s)
 {
 	for (unsigned int i = 0; i < KINDS; i++)
 		while (dummy_pending(port[i]->port))
-			worker_poll(port[i]->worker, port[i]->port->index,
+			worker_poll(port[i]->worker[0], port[i]->port->index,
 				    port[i]->port->generation, s->now_s);
 	for (unsigned int i = 0; i < KINDS; i++) {
 		struct dummy_frame got;

@@ -58,6 +58,10 @@ sim_tests += tests/sim/sim_threads
 tests_sim_sim_threads_SOURCES = tests/sim/sim_threads.c $(SIM)
 thread_tests += tests/sim/sim_threads
 
+sim_tests += tests/sim/sim_workers
+tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c $(SIM)
+thread_tests += tests/sim/sim_workers
+
 sim_tests += tests/sim/sim_fastpath
 tests_sim_sim_fastpath_SOURCES = tests/sim/sim_fastpath.c tests/sim/fast.h $(SIM)
 

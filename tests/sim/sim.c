@@ -148,7 +148,7 @@ static bool poll_all(struct sim *s, const char *file, int line)
 		if (s->fastpath)
 			sim_kernel_poll(s, p, file, line);
 		else
-			worker_poll(p->worker, p->port->index,
+			worker_poll(p->worker[0], p->port->index,
 				    p->port->generation, s->now_s);
 	}
 	return any;

@@ -7,8 +7,8 @@ static unsigned int poll_once(struct sim *s, const char *name)
 {
 	const struct port *p = sim_dummy(s, name);
 
-	return worker_poll(sim_port(s, name)->worker, p->index, p->generation,
-			   s->now_s);
+	return worker_poll(sim_port(s, name)->worker[0], p->index,
+			   p->generation, s->now_s);
 }
 
 /* ---- Snapshots ---- */
@@ -324,7 +324,7 @@ static void workers_share_the_ports_and_count_for_themselves(void **state)
 	sim_attach(s, "b", "");
 	sim_attach(s, "c", "");
 	sim_attach(s, "d", "");
-	assert_ptr_not_equal(sim_port(s, "a")->worker,
+	assert_ptr_not_equal(sim_port(s, "a")->worker[0],
 			     sim_port(s, "b")->worker);
 	assert_ptr_not_equal(sim_port(s, "c")->worker,
 			     sim_port(s, "d")->worker);

@@ -332,7 +332,7 @@ void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,
 	if (p->grant.fast)
 		look_all(&c, p);
 	remember(&c);
-	n = worker_poll(p->worker, c.in, p->port->generation, s->now_s);
+	n = worker_poll(p->worker[0], c.in, p->port->generation, s->now_s);
 	if (n < c.n) /* super-frames: the next batch */
 		c.n = n;
 	compare(&c);

@@ -115,7 +115,7 @@ static void what_the_kernel_missed_is_counted_and_goes_with_the_port(void **st)
 	assert_int_equal(counter_get(&c.rx_missed), 7);
 	assert_int_equal(counter_get(&c.rx_frames), 1);
 	atomic_store(&sim_dummy(s, "a")->rx_missed, 9); /* nothing came */
-	assert_int_equal(worker_poll(sim_port(s, "a")->worker,
+	assert_int_equal(worker_poll(sim_port(s, "a")->worker[0],
 				     sim_dummy(s, "a")->index,
 				     sim_dummy(s, "a")->generation, s->now_s),
 			 0);

@@ -34,12 +34,14 @@ static uint64_t address(uint32_t i)
 	return 0x020000000100ull + i % (2 * PORTS);
 }
 
-static unsigned int source_rx(struct port *p, struct frame *f, unsigned int max,
+static unsigned int source_rx(struct port *p, unsigned int queue,
+			      struct frame *f, unsigned int max,
 			      struct frame_arena *arena)
 {
 	struct source *s = (struct source *)p;
 	unsigned int n;
 
+	(void)queue;
 	for (n = 0; n < max && n < BURST; n++) {
 		uint32_t i = s->seq++;
 		struct sim_frame words = {
@@ -96,7 +98,8 @@ static void become_source(struct switch_port *p)
 	s->port.generation = old->generation;
 	s->port.tx_offloads = old->tx_offloads;
 	atomic_init(&s->port.mtu, atomic_load(&old->mtu));
-	s->port.fd = -1;
+	s->port.queues = 1;
+	s->port.queue_fd[0] = -1;
 	p->port = &s->port;
 	old->ops->close(old);
 }
@@ -145,19 +148,13 @@ static void *poll_ports(void *arg)
 	return NULL;
 }
 
-static unsigned int worker_index(struct sim *s, const struct worker *w)
-{
-	return s->sw->worker[0] == w ? 0 : 1;
-}
-
 static void announce(struct rig *rig, const struct switch_port *p, bool on)
 {
 	uint64_t word = (uint64_t)p->port->generation << 32 | p->port->index;
 
 	assert_true(p->port->index < 4 * PORTS);
-	atomic_store(
-		&rig->poll[worker_index(rig->s, p->worker)][p->port->index],
-		on ? word + 1 : 0);
+	atomic_store(&rig->poll[worker_index(p->worker[0])][p->port->index],
+		     on ? word + 1 : 0);
 }
 
 /* ---- Ledgers ---- */

@@ -60,7 +60,13 @@ unit_tests += tests/unit/test_grants
 unit_tests += tests/unit/test_monitor_calls
 unit_tests += tests/unit/test_monitor_save
 unit_tests += tests/unit/test_policy
+unit_tests += tests/unit/test_polling
+unit_tests += tests/unit/test_balance
 unit_tests += tests/unit/test_proto
 EXTRA_DIST += tests/unit/fds.h tests/unit/monitor_calls.h \
 	tests/unit/monitor_rig.h
 EXTRA_DIST += tests/unit/json_text.h
+unit_tests += tests/unit/test_guest_frame
+tests_unit_test_guest_frame_SOURCES = tests/unit/test_guest_frame.c \
+	tests/bench/guest_frame.c tests/bench/guest_frame.h tests/bench/tool.h
+tests_unit_test_guest_frame_LDADD = $(CMOCKA_LIBS)

@@ -15,7 +15,7 @@ static uint8_t pattern(uint32_t i)
 	return (uint8_t)(x >> 24 ^ i);
 }
 
-static uint32_t slow_sum(const uint8_t *p, uint32_t n)
+uint32_t superframe_sum(const uint8_t *p, uint32_t n)
 {
 	uint32_t sum = 0;
 
@@ -26,7 +26,7 @@ static uint32_t slow_sum(const uint8_t *p, uint32_t n)
 	return sum;
 }
 
-static uint16_t slow_fold(uint32_t sum)
+uint16_t superframe_fold(uint32_t sum)
 {
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
@@ -89,7 +89,8 @@ static void build_ipv4(const struct superframe *s, uint8_t *ip, uint32_t len)
 	store_be16(ip + 10, 0);
 	store_be32(ip + 12, 0xc0000201);
 	store_be32(ip + 16, 0xc6336402);
-	store_be16(ip + 10, (uint16_t)~slow_fold(slow_sum(ip, hlen)));
+	store_be16(ip + 10,
+		   (uint16_t)~superframe_fold(superframe_sum(ip, hlen)));
 }
 
 /* One extension header of n bytes; returns what lies behind it. */
@@ -168,12 +169,14 @@ uint32_t superframe_build(const struct superframe *s, uint8_t *p,
 	build_l4(s, p + l4, len - l4);
 
 	sum = (s->udp ? IPPROTO_UDP : IPPROTO_TCP) + (len - l4);
-	sum += s->ipv6 ? slow_sum(p + l3 + 8, 32) : slow_sum(p + l3 + 12, 8);
+	sum += s->ipv6 ? superframe_sum(p + l3 + 8, 32)
+		       : superframe_sum(p + l3 + 12, 8);
 	if (how == SUPERFRAME_PARTIAL) {
-		store_be16(field, slow_fold(sum));
+		store_be16(field, superframe_fold(sum));
 		return len;
 	}
-	csum = (uint16_t)~slow_fold(sum + slow_sum(p + l4, len - l4));
+	csum = (uint16_t)~superframe_fold(sum +
+					  superframe_sum(p + l4, len - l4));
 	if (csum == 0 && (s->udp || how != SUPERFRAME_SEGMENT))
 		csum = 0xffff;
 	store_be16(field, csum);
@@ -226,5 +229,5 @@ void superframe_zero_csum(struct superframe *s)
 	const uint8_t *field = buf + superframe_l4(s) + (s->udp ? 6 : 16);
 
 	superframe_build(s, buf, SUPERFRAME_SEGMENT);
-	s->sport = slow_fold((uint32_t)s->sport + load_be16(field));
+	s->sport = superframe_fold((uint32_t)s->sport + load_be16(field));
 }

@@ -58,6 +58,10 @@ uint32_t superframe_segments(const struct superframe *s, uint16_t gso_size);
 struct superframe superframe_segment(const struct superframe *s,
 				     uint16_t gso_size, uint32_t n);
 
+/* The sum of n bytes as 16-bit words (RFC 1071), and folded to one. */
+uint32_t superframe_sum(const uint8_t *p, uint32_t n);
+uint16_t superframe_fold(uint32_t sum);
+
 /* Choose the source port so that the checksum of this frame is 0. */
 void superframe_zero_csum(struct superframe *s);
 

@@ -31,6 +31,22 @@ static void hash_is_siphash_1_3_of_one_block(void **state)
 			 0x51c7e58892cc430cull);
 }
 
+static void hashes_of_many_are_those_of_each(void **state)
+{
+	struct fdb *fdb = small(state);
+	uint64_t key[67], hash[68];
+
+	for (unsigned int i = 0; i < 67; i++)
+		key[i] = addr(i, i * 7919);
+	for (unsigned int n = 0; n <= 67; n++) {
+		memset(hash, 0, sizeof(hash));
+		fdb_prefetch_many(fdb, key, n, hash);
+		for (unsigned int i = 0; i < n; i++)
+			assert_int_equal(hash[i], fdb_hash(fdb, key[i]));
+		assert_int_equal(hash[n], 0);
+	}
+}
+
 static void candidate_buckets_always_differ(void **state)
 {
 	(void)state;
@@ -483,7 +499,7 @@ static void drops_what_cannot_be_right_in_an_older_table(void **state)
 	hash = fdb_hash(fdb, key);
 	/* The same key in its second bucket as well, */
 	other = &fdb->bucket[fdb_bucket_second(hash, fdb->mask)];
-	if (fdb_bucket_find(other, key))
+	if (fdb_bucket_find(other, key | FDB_KEY_VALID, NULL))
 		other = &fdb->bucket[fdb_bucket_first(hash, fdb->mask)];
 	other->slot[3].key = key | FDB_KEY_VALID;
 	other->slot[3].where = 2;
@@ -602,6 +618,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(key_holds_vid_and_mac),
 		TEST(hash_is_siphash_1_3_of_one_block),
+		TEST(hashes_of_many_are_those_of_each),
 		TEST(candidate_buckets_always_differ),
 		TEST(unknown_address_has_no_port),
 		TEST(same_mac_in_two_vids_is_two_addresses),
