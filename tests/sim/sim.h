@@ -68,6 +68,7 @@ struct sim {
 	uint32_t now_s;
 	struct sim_ledger *ledger; /* by port index */
 	struct fastpath *fastpath; /* see sim_kernel.h; NULL: none */
+	unsigned int shown;	   /* frames, to its programs */
 };
 
 /* ---- The switch ---- */

@@ -13,7 +13,8 @@
  * Nothing is sent: sim_kernel.bpf.c writes down what would be. What can't be
  * run that way isn't: frames that fill more than a page, those whose vnet
  * header the kernel refuses when a device hands it over, and (one set of maps
- * is all there is) the second of two sims at a time.
+ * is all there is) the second of two sims at a time. Nor are more than the
+ * first 20 000 frames of a sim.
  *
  * Threads: one.
  */

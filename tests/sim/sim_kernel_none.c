@@ -40,5 +40,6 @@ void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,
 {
 	(void)file;
 	(void)line;
-	worker_poll(p->worker, p->port->index, p->port->generation, s->now_s);
+	worker_poll(p->worker[0], p->port->index, p->port->generation,
+		    s->now_s);
 }

@@ -41,7 +41,8 @@ static void tag_says_the_port_and_comes_off(void **state)
 	}
 }
 
-static void vnet_header_follows(void **state)
+/* The kernel counts the tag in csum_start, and not in hdr_len. */
+static void vnet_header_is_that_of_the_frame_below(void **state)
 {
 	struct frame f;
 
@@ -53,7 +54,6 @@ static void vnet_header_follows(void **state)
 	f.vnet.hdr_len = 58;
 	assert_int_equal(punt_take(&f), 7);
 	assert_int_equal(f.vnet.csum_start, 38);
-	/* The kernel counts the tag in the one and not in the other. */
 	assert_int_equal(f.vnet.hdr_len, 58);
 }
 
@@ -90,7 +90,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tag_says_the_port_and_comes_off),
-		cmocka_unit_test(vnet_header_follows),
+		cmocka_unit_test(vnet_header_is_that_of_the_frame_below),
 		cmocka_unit_test(frame_without_the_tag_is_nobodys),
 		cmocka_unit_test(frame_that_ends_in_its_tag_is_nobodys),
 	};
