@@ -64,7 +64,7 @@ static inline void capture_open(struct capture *c)
 	assert_int_equal(capture_acquire(c), 0);
 	c->port = port_ops_pcap.open(&c->rq, &c->grant, &c->err);
 	assert_non_null(c->port);
-	assert_int_equal(c->port->fd, -1);
+	assert_int_equal(c->port->queue_fd[0], -1);
 }
 
 static inline void capture_close(struct capture *c)
