@@ -2,6 +2,7 @@
 
 #include "ports/device.h"
 #include "ports/netdev_guard.h"
+#include "ports/qdisc.h"
 #include "ports/tap.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <libmnl/libmnl.h>
 #include <limits.h>
 #include <linux/if_tun.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,24 +41,6 @@ static int set_link(struct netlink *nl, int ifindex, uint32_t queue)
 	ifi->ifi_change = ifi->ifi_flags = IFF_NOARP;
 	mnl_attr_put_u32(nlh, IFLA_MTU, CPU_MTU);
 	mnl_attr_put_u32(nlh, IFLA_TXQLEN, queue);
-	return netlink_talk(nl, nlh, NULL, NULL);
-}
-
-/* Its own queue is the only one: another in front of it would drop without
- * anybody's knowing, and take a lock. */
-static int set_noqueue(struct netlink *nl, int ifindex)
-{
-	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct tcmsg *tcm;
-
-	nlh->nlmsg_type = RTM_NEWQDISC;
-	nlh->nlmsg_flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
-	tcm->tcm_family = AF_UNSPEC;
-	tcm->tcm_ifindex = ifindex;
-	tcm->tcm_parent = TC_H_ROOT;
-	mnl_attr_put_strz(nlh, TCA_KIND, "noqueue");
 	return netlink_talk(nl, nlh, NULL, NULL);
 }
 
@@ -102,7 +84,7 @@ static int set_up(struct netlink *nl, const char *ifname, uint32_t queue,
 	r = set_link(nl, link.ifindex, queue);
 	if (r < 0)
 		return cannot(-r, "set MTU and queue", err);
-	r = set_noqueue(nl, link.ifindex);
+	r = qdisc_set_none(nl, link.ifindex);
 	if (r < 0)
 		return cannot(-r, "set the queueing discipline", err);
 	/* Quiet before it's up. */

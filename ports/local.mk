@@ -19,5 +19,6 @@ ports_libports_a_SOURCES = \
 	ports/pcap_writer.c ports/pcap_writer.h \
 	ports/pcapng.c ports/pcapng.h \
 	ports/port.c ports/port.h \
+	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c

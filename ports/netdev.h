@@ -11,8 +11,10 @@
  * they receive nothing): plain frames bypass the queueing discipline, which
  * makes a full device queue visible as ENOBUFS; GSO frames go through it,
  * because the bypass loses those whole on a device that can't segment. What a
- * queueing discipline drops later shows in the device's own tx_dropped only.
- * As long as some wait in there the plain frames follow them, to stay behind.
+ * queueing discipline drops later shows in the device's own tx_dropped only. (A
+ * TAP's is taken out as long as the port is attached, unless somebody has
+ * chosen one: qdisc.h.) As long as some wait in there the plain frames follow
+ * them, to stay behind.
  *
  * Threads: rx on one worker; tx on any, several at once (the kernel's sockets
  * lock; ours is on the stack or atomic).

@@ -5,6 +5,7 @@
 #include "ports/device.h"
 #include "ports/netdev_guard.h"
 #include "ports/netlink.h"
+#include "ports/qdisc.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -344,6 +345,10 @@ static void restore(struct netlink *nl, struct port_grant *grant)
 	if (undo->mtu_set)
 		device_put_back(grant, "its MTU",
 				netlink_set_mtu(nl, i, undo->mtu));
+	if (grant->queue_taken)
+		device_put_back(grant, "its queueing discipline",
+				qdisc_put_back(nl, i));
+	grant->queue_taken = false;
 	/* Quiet to the end: the host's stack comes back last. */
 	if (undo->carrier_off) {
 		r = netlink_set_carrier(nl, i, true);
@@ -353,6 +358,19 @@ static void restore(struct netlink *nl, struct port_grant *grant)
 		device_put_back(grant, "IFF_UP",
 				netlink_set_up(nl, i, undo->was_up));
 	netdev_guard_remove(nl, grant);
+}
+
+/* It works with one, too: see qdisc.h. */
+static void take_queue(struct netlink *nl, struct port_grant *grant)
+{
+	int r = qdisc_take_default(nl, grant->ifindex);
+
+	if (r < 0)
+		log_info("port", "%s: keeps its queueing discipline: %s",
+			 grant->ifname, strerror(-r));
+	/* What a predecessor has left can't be told from what it found, but
+	 * for that nobody chooses it. */
+	grant->queue_taken = r == 1 || grant->undo.took_over;
 }
 
 /* ---- acquire, adjust, release ------------------------------------------- */
@@ -389,6 +407,8 @@ int netdev_acquire(const struct port_request *rq, struct port_grant *grant,
 					 err);
 	if (!r)
 		r = listen_if_slow(grant, err);
+	if (!r && link.is_tap)
+		take_queue(nl, grant);
 	/* A port that crashed may have taken the carrier. */
 	if (grant->undo.took_over && link.is_tap && link.up && !link.carrier)
 		grant->undo.carrier_off = true;

@@ -133,12 +133,13 @@ struct port_grant {
 	struct port_undo undo;
 	/* Members of request and grant only ever come at the end: both cross
 	 * from one version's process to another's (switchd/proto.h). */
-	uint32_t handle; /* of whoever keeps it for us, see switchd/broker.h;
-			  * 0 = nobody */
-	bool resumed;	 /* an earlier process has used these descriptors: go
-			  * on where it stopped */
-	bool fast;	 /* nothing is to be received by the descriptors: the
-			  * kernel fast path's program takes it (netdev) */
+	uint32_t handle;  /* of whoever keeps it for us, see switchd/broker.h;
+			   * 0 = nobody */
+	bool resumed;	  /* an earlier process has used these descriptors: go
+			   * on where it stopped */
+	bool fast;	  /* nothing is to be received by the descriptors: the
+			   * kernel fast path's program takes it (netdev) */
+	bool queue_taken; /* to be put back: qdisc.h */
 };
 
 struct port {
