@@ -48,6 +48,7 @@ struct packet {
 	__u64 dst, src;
 	__u32 len;  /* bytes as in the pipeline: with the tag */
 	__u32 slot; /* of its destination in pending[] */
+	__u16 tpid; /* by which it was parsed */
 	__u16 tci;
 	bool tagged;
 };
@@ -248,7 +249,8 @@ ALWAYS enum action decide(const struct packet *p, struct decision *d)
 		return ACT_DROP;
 	seq = READ(g->seq);
 	barrier_reads(d->in);
-	if (seq & 1 || !READ(g->on) || READ(d->in->state) != FASTPATH_ON ||
+	if (seq & 1 || !READ(g->on) || READ(g->tpid) != p->tpid ||
+	    READ(d->in->state) != FASTPATH_ON ||
 	    (p->dst & RESERVED_MASK) == RESERVED || p->src >> 40 & 1 || !p->src)
 		return ACT_PUNT;
 	act = decide_known(g, p, d);
