@@ -246,6 +246,9 @@ static long flood_copy(__u32 i, void *ctx)
 
 	if (!index || !flood_takes(f, READ(*index)))
 		return 0;
+	barrier_reads(f->d->in);
+	if (READ(f->d->g->seq) != f->d->seq)
+		return 1; /* none by another configuration: cut short */
 	c = counters_of(f->d->out_index);
 	ifindex = bpf_map_lookup_elem(&target, &f->d->out_index);
 	if (!c || !ifindex)

@@ -55,6 +55,8 @@ struct packet {
 
 /* ... and after it. */
 struct decision {
+	const struct fastpath_global *g;
+	__u32 seq; /* of the configuration that it is by */
 	struct fastpath_port *in, *out;
 	__u32 in_index, out_index;
 	enum decide_verdict verdict;
@@ -248,6 +250,8 @@ ALWAYS enum action decide(const struct packet *p, struct decision *d)
 	if (!g || READ(d->in->state) == FASTPATH_AWAY || abandoned(g))
 		return ACT_DROP;
 	seq = READ(g->seq);
+	d->g = g;
+	d->seq = seq;
 	barrier_reads(d->in);
 	if (seq & 1 || !READ(g->on) || READ(g->tpid) != p->tpid ||
 	    READ(d->in->state) != FASTPATH_ON ||
