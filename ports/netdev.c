@@ -298,7 +298,8 @@ static struct port *netdev_open(const struct port_request *rq,
 	}
 	port_init(&np->port, &port_ops_netdev, rq, grant);
 	if (grant->fast)
-		np->port.queue_fd[0] = -1; /* what comes, comes up the CPU port */
+		np->port.queue_fd[0] =
+			-1; /* what comes, comes up the CPU port */
 	np->tx = grant->fd[NETDEV_TX];
 	np->tx_gso = grant->fd[NETDEV_TX_GSO];
 	for (unsigned int i = 0; i < RX_BURST; i++) {

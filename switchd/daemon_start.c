@@ -60,6 +60,8 @@ static struct port *open_cpu_port(int fd, struct error *err)
 				    .mtu = PORT_MTU_MAX,
 				    .vnet_len = ETHER_VNET_LEN };
 
+	/* It keeps neither. */
+	/* cppcheck-suppress returnDanglingLifetime */
 	return port_ops_tap.open(&rq, &grant, err);
 }
 

@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLICES 9u
+#define SLICES 9u /* of a measurement; fewer where it is short */
 
 static const struct table *const tables[] = {
 	&table_fdb,
@@ -89,15 +89,23 @@ static uint64_t cpu_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 }
 
+/* In how many slices n operations at a time are measured. */
+static uint64_t slices(uint32_t n)
+{
+	uint64_t most = 1 + operations / n;
+
+	return most < SLICES ? most : SLICES;
+}
+
 /*
  * Nanoseconds an operation of `statement`, which does n of them: those of the
- * quickest of SLICES runs, which others on the host have disturbed least.
+ * quickest of some runs, which others on the host have disturbed least.
  */
 #define MEASURE(name, n, statement)                               \
 	do {                                                      \
 		uint64_t rounds_ = 1 + operations / SLICES / (n); \
 		uint64_t least_ = UINT64_MAX, from_;              \
-		for (uint32_t i_ = 0; i_ < SLICES; i_++) {        \
+		for (uint64_t i_ = slices(n); i_; i_--) {         \
 			from_ = cpu_now();                        \
 			for (uint64_t r = 0; r < rounds_; r++)    \
 				statement;                        \
@@ -114,7 +122,7 @@ static double measure_new(const struct table *t, void *table,
 {
 	uint64_t rounds = 1 + operations / SLICES / n / 4, least = UINT64_MAX;
 
-	for (uint32_t i = 0; i < SLICES; i++) {
+	for (uint64_t i = slices(n); i; i--) {
 		uint64_t ns = 0, from;
 
 		for (uint64_t r = 0; r < rounds; r++) {

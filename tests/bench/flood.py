@@ -50,7 +50,7 @@ class Flood(Subject):
     def measure(self, contestant, ports):
         devices = [f"{PREFIX}{i}" for i in range(ports)]
         argv = [self.options.programs["flood"], "-t",
-                str(self.options.seconds)]
+                str(self.options.span)]
         p = None
         try:
             if contestant.holds:

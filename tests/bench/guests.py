@@ -31,7 +31,7 @@ def measure_tcp(stage, contestant, options):
 
 def measure_frames(stage, contestant, options):
     pids = contestant.pids()
-    argv = [options.programs["frames"], "-t", str(options.seconds)]
+    argv = [options.programs["frames"], "-t", str(options.span)]
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) > 1:  # the sender has a CPU of its own
         argv += ["-C", str(cpus[0])]

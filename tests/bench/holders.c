@@ -17,9 +17,10 @@
  * or the kernel's: the rate is that of what was read. Before each kind a few
  * frames go both ways, until the addresses are learned.
  *
- * "cpu_ns" is the CPU time of the writer, in whose context a switch in the
- * kernel does its work, and of the switch's processes. Other work on the
- * host disturbs it less than the rates.
+ * What other work on the host disturbs least is CPU time: "writer_ns" for each
+ * frame written, in which a switch in the kernel does its work, "reader_ns" and
+ * "switch_ns" (of the switch's processes) for each one that was read. Given a
+ * processor each, the slowest of the three is the rate.
  *
  * Every frame that is read is checked: its checksum, that it came once, and
  * after its predecessors.
@@ -72,6 +73,7 @@ struct count {
 	uint64_t received; /* different frames of ours */
 	uint64_t doubled, reordered, bytes;
 	uint64_t first_ns, last_ns;
+	uint64_t reader_ns, switch_ns; /* CPU time */
 	uint32_t next; /* one more than the highest number so far */
 };
 
@@ -143,6 +145,7 @@ static void reader_run(struct holders *h, enum guest_kind kind, struct count *c)
 	struct guest_frame f;
 	bool done = false;
 
+	c->reader_ns = tool_thread_cpu();
 	guest_frame_make(&f, kind, ADDR_A, ADDR_B);
 	for (;;) {
 		uint64_t before = c->received + c->verdict[GUEST_CUT];
@@ -169,6 +172,7 @@ static void reader_run(struct holders *h, enum guest_kind kind, struct count *c)
 			done = atomic_load(&h->shared->done);
 		}
 	}
+	c->reader_ns = tool_thread_cpu() - c->reader_ns;
 	guest_frame_free(&f);
 }
 
@@ -221,9 +225,11 @@ static void learn(struct holders *h, enum guest_kind kind)
 }
 
 static void report(const struct holders *h, enum guest_kind kind,
-		   const struct count *c, uint64_t cpu)
+		   const struct count *c)
 {
 	uint64_t written = atomic_load(&h->shared->written);
+	uint64_t writer_ns = atomic_load(&h->shared->cpu_ns);
+	double received = (double)c->received;
 	double s = (double)(c->last_ns - c->first_ns) / (double)TOOL_SEC;
 
 	if (!c->received || s <= 0)
@@ -234,21 +240,23 @@ static void report(const struct holders *h, enum guest_kind kind,
 	       ", \"reordered\": %" PRIu64 ", \"doubled\": %" PRIu64
 	       ", \"partial\": %" PRIu64 ", \"complete\": %" PRIu64
 	       ", \"cut\": %" PRIu64 ", \"wrong\": %" PRIu64
-	       ", \"strange\": %" PRIu64 ", \"cpu_ns\": %" PRIu64 "}\n",
-	       guest_kind_name[kind], s, (double)c->received / s,
+	       ", \"strange\": %" PRIu64 ", \"writer_ns\": %.1f"
+	       ", \"switch_ns\": %.1f, \"reader_ns\": %.1f}\n",
+	       guest_kind_name[kind], s, received / s,
 	       (double)c->bytes * 8 / s / 1e9, written,
 	       atomic_load(&h->shared->refused), c->received,
 	       written - c->received, c->reordered, c->doubled,
 	       c->verdict[GUEST_PARTIAL], c->verdict[GUEST_COMPLETE],
 	       c->verdict[GUEST_CUT], c->verdict[GUEST_WRONG],
-	       c->verdict[GUEST_STRANGE], cpu);
+	       c->verdict[GUEST_STRANGE], (double)writer_ns / (double)written,
+	       (double)c->switch_ns / received,
+	       (double)c->reader_ns / received);
 	fflush(stdout);
 }
 
 static void measure(struct holders *h, enum guest_kind kind)
 {
 	struct count c = { 0 };
-	uint64_t cpu = 0;
 	int status;
 	pid_t pid;
 
@@ -256,7 +264,7 @@ static void measure(struct holders *h, enum guest_kind kind)
 	atomic_store(&h->shared->done, false);
 	learn(h, kind);
 	for (unsigned int i = 0; i < h->pids; i++)
-		cpu -= tool_process_cpu(h->pid[i]);
+		c.switch_ns -= tool_process_cpu(h->pid[i]);
 	pid = fork();
 	if (pid < 0)
 		err(1, "fork");
@@ -270,8 +278,8 @@ static void measure(struct holders *h, enum guest_kind kind)
 	if (waitpid(pid, &status, 0) != pid || status)
 		errx(1, "the writer failed");
 	for (unsigned int i = 0; i < h->pids; i++)
-		cpu += tool_process_cpu(h->pid[i]);
-	report(h, kind, &c, cpu + atomic_load(&h->shared->cpu_ns));
+		c.switch_ns += tool_process_cpu(h->pid[i]);
+	report(h, kind, &c);
 }
 
 int main(int argc, char **argv)

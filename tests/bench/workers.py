@@ -47,7 +47,7 @@ class Workers(Subject):
 
     def turn(self, contestant):
         argv = [self.options.programs["frames"], "-t",
-                str(self.options.seconds)]
+                str(self.options.span)]
         try:
             contestant.start()
             for pid in contestant.pids():

@@ -123,8 +123,9 @@ all_groups() {
 	groups_hold "$name"
 }
 
-settings=$(fastpath_settings)
-for setting in ${settings/yes/tc xdp}; do
+fastpath_settings fpa
+[[ ${SETTINGS[*]} == none ]] || SETTINGS=(no tc xdp)
+for setting in "${SETTINGS[@]}"; do
 	all_groups "$setting" writer
 	all_groups "$setting" "blocking writer" -b
 	trunks yes

@@ -128,7 +128,8 @@ everything() {
 	done
 }
 
-for setting in $(fastpath_settings); do
+fastpath_settings fpa
+for setting in "${SETTINGS[@]}"; do
 	phase "nothing changes" nothing
 	phase "addresses are forgotten" flush
 	phase "a mirror comes and goes" mirror

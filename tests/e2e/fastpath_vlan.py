@@ -1,6 +1,6 @@
 """Guests on TAPs, for fastpath_vlan.sh: who gets which frame, with which tags.
 
-fastpath_vlan.py MARKER WITNESS TAP...
+fastpath_vlan.py SOCKET MARKER WITNESS TAP...
 
 Holds the TAPs as QEMU does. Obeys lines, and answers each with one line or
 more, the last of which is `.`:
@@ -8,10 +8,11 @@ more, the last of which is `.`:
 case NAME FROM DST SRC TAGS LEN   a frame to be sent, LEN bytes without tags; an
                    address is a TAP's name, `all` or hex digits, TAGS are joined
                    by `+`, or `-`. LEN gSIZE: a super-frame of three segments
-send               sends all cases, each as several kinds of frame, and answers
-                   how many frames have been sent in all to attached ports
-mark               sends a frame from MARKER that WITNESS gets, reads till then,
-                   and answers NAME RESULT for each case: who got it
+round              sends all cases, each as several kinds of frame, waits until
+                   the switch (at SOCKET) has received them, sends a frame from
+                   MARKER that WITNESS gets, reads till then, and answers NAME
+                   RESULT for each case: who got it
+drops              answers REASON and COUNT, of all ports
 clear              forgets the cases
 learn TAP TAGS     says hello to all
 busy TAP DST TAGS  BUSY small frames to an address that is known
@@ -19,8 +20,10 @@ detached TAP, attached TAP        the port is gone, or new: counts from 0
 counts             answers TAP, frames sent, frames read, of attached ports
 """
 import fcntl
+import json
 import os
 import select
+import socket
 import struct
 import sys
 import time
@@ -94,6 +97,18 @@ def split_tags(frame):
     return "+".join(tags) or "-", frame[at:]
 
 
+class Switch:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rw")
+
+    def stats(self):
+        self.file.write('{"jsonrpc": "2.0", "id": 1, "method": "stats.show"}\n')
+        self.file.flush()
+        return json.loads(self.file.readline())["result"]
+
+
 class Tap:
     def __init__(self, name, index):
         self.name, self.sent, self.read, self.attached = name, 0, 0, True
@@ -111,9 +126,10 @@ class Tap:
 
 
 class Guests:
-    def __init__(self, marker, witness, names):
+    def __init__(self, path, marker, witness, *names):
+        self.switch = Switch(path)
         self.taps = {name: Tap(name, i + 1) for i, name in
-                     enumerate([marker, witness] + names)}
+                     enumerate([marker, witness, *names])}
         self.marker, self.witness = self.taps[marker], self.taps[witness]
         self.names = names
         self.gone = 0  # frames sent to ports that are no more
@@ -158,7 +174,20 @@ class Guests:
         self.frames, self.seen = {}, {}
         for name, what in self.cases.items():
             self.send_one(name, *what)
-        yield str(self.gone + sum(t.sent for t in self.taps.values()))
+
+    def counted(self):
+        """Has the switch received all that was sent?"""
+        sent = self.gone + sum(t.sent for t in self.taps.values())
+        deadline = time.monotonic() + DEADLINE
+        while self.switch.stats()["rx"]["frames"] != sent:
+            if time.monotonic() > deadline:
+                return False
+        return True
+
+    def drops(self):
+        stats = self.switch.stats()
+        for reason, count in stats["rx"]["drops"].items():
+            yield f"{reason} {count + stats['tx']['drops'][reason]}"
 
     def take(self, tap, frame):
         """Keep who got it; returns what is behind the addresses and tags."""
@@ -198,7 +227,11 @@ class Guests:
                 return True
         return False
 
-    def mark(self):
+    def round(self):
+        self.send()
+        if not self.counted():
+            yield "not all frames arrive at the switch"
+            return
         mark = lab(self.number(), 60)
         self.marker.write(b"\xff" * 6 + self.marker.mac + mark)
         if not self.read_until(mark):
@@ -255,7 +288,7 @@ class Guests:
 
 
 def main():
-    guests = Guests(sys.argv[1], sys.argv[2], sys.argv[3:])
+    guests = Guests(*sys.argv[1:])
     print("ready", flush=True)
     for line in sys.stdin:
         word, *args = line.split()

@@ -16,7 +16,7 @@ tests_e2e_ports_kernel_SOURCES = \
 	tests/e2e/ports_kernel.c tests/e2e/ports_kernel.h \
 	tests/e2e/ports_kernel_guard.c tests/e2e/ports_kernel_link.c \
 	tests/e2e/ports_kernel_netdev.c tests/e2e/ports_kernel_tap.c \
-	tests/e2e/ports_kernel_traffic.c \
+	tests/e2e/ports_kernel_queues.c tests/e2e/ports_kernel_traffic.c \
 	tests/e2e/guest.c tests/e2e/guest.h \
 	tests/unit/superframe.c tests/unit/superframe.h
 test_programs += tests/e2e/steady

@@ -197,6 +197,7 @@ int main(void)
 	}
 	test_tap();
 	test_tap_traffic();
+	test_tap_queues();
 	test_netdev();
 	test_netdev_guard();
 	test_netdev_traffic();

@@ -72,6 +72,7 @@ void stream_across(struct end *a, struct end *b, const char *what);
 
 void test_tap(void);
 void test_tap_traffic(void);
+void test_tap_queues(void);
 void test_netdev(void);
 void test_netdev_guard(void);
 void test_netdev_traffic(void);

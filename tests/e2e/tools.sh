@@ -212,15 +212,19 @@ taps_attach() { # NAME... [-- key=value...]
 	done
 }
 
-# What `switch set fast-path=` can be here; `none` where it is unknown, and then
-# there's a note that this says nothing about one.
+# fastpath_settings PORT: sets SETTINGS to what `switch set fast-path=` can be for
+# one; to `none` where it is unknown, with a note that this says nothing about it,
+# and where this machine hasn't it
 fastpath_settings() {
-	if ctl -j switch show | jq -e 'has("fast-path")' >/dev/null; then
-		echo no yes
-	else
-		echo "# this switch has no kernel fast path: packet sockets only" >&2
-		echo none
-	fi
+	local reason
+	SETTINGS=(none)
+	reason=$(port_value "$1" 'if has("fast-path")
+		then .["fast-path"].reason // "" else "unknown" end')
+	case $reason in
+	unknown) echo "# this switch has no kernel fast path" >&2 ;;
+	no-fast-path) skip "the kernel fast path" "not on this machine" ;;
+	*) SETTINGS=(no yes) ;;
+	esac
 }
 
 # fastpath_use SETTING PORT...: once it holds for all of them, whose guests are

@@ -66,7 +66,7 @@ nothing_dropped() {
 	ctl_is '[.rx.drops, .tx.drops] | all(.[]; .["queue-full"] == 0)' \
 		stats show || return
 	for vm in vm1 vm2; do
-		ns_exec $vm ip -s -j link show eth0 |
+		ns_exec "$vm" ip -s -j link show eth0 |
 			jq -e '.[0].stats64.tx.dropped == 0' || return
 	done
 }

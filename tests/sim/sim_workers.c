@@ -492,6 +492,57 @@ static void moves_lose_and_reorder_nothing(void **state)
 	switch_free(sw);
 }
 
+static void port_ledger_closes(struct sw *sw, const char *name)
+{
+	struct port_counters c;
+	uint64_t drops = 0;
+
+	switch_port_counters(sw, switch_port_find(sw, name), &c);
+	for (int r = 0; r < DROP_REASON_COUNT; r++)
+		drops += counter_get(&c.tx_drop[r]);
+	assert_true(counter_get(&c.tx_frames) > 0);
+	assert_int_equal(counter_get(&c.tx_copies),
+			 counter_get(&c.tx_frames) + drops);
+}
+
+/* What three workers receive goes to one file, as copies, at the same time. */
+static void workers_write_to_one_file_at_once(void **state)
+{
+	char file[] = "/tmp/sim_workers.XXXXXX", words[64];
+	struct sw *sw = threads_new(3);
+	struct error err = { 0 };
+	struct port_counters c;
+	json_t *params;
+	int fd = mkstemp(file);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(words, sizeof(words), "type=pcap file=%s", file);
+	params = sim_params(portconf_params, words);
+	assert_non_null(switch_attach(sw, "cap", params, SWITCH_ORIGIN_CONTROL,
+				      0, &err));
+	json_decref(params);
+	sink_attach(sw);
+	params = sim_params(config_mirror_params, "to=cap dir=in");
+	assert_int_equal(switch_mirror_add(sw, "dbg", params,
+					   SWITCH_ORIGIN_CONTROL, &err),
+			 0);
+	json_decref(params);
+	source_attach(sw, "s0", "worker=0", 1, 1);
+	source_attach(sw, "s1", "worker=1", 1, 1);
+	source_attach(sw, "s2", "worker=2", 1, 1);
+	switch_commit(sw);
+	let_run(sw, 20000);
+	switch_halt(sw);
+	assert_int_equal(atomic_load(&sink.wrong), 0);
+	port_ledger_closes(sw, "cap");
+	switch_port_counters(sw, switch_port_find(sw, "cap"), &c);
+	assert_int_equal(counter_get(&c.tx_copies), received(sw));
+	switch_free(sw);
+	unlink(file);
+}
+
 /* An idle main thread: nothing but the workers' own quiescent points frees. */
 static void polling_workers_let_retired_memory_go_and_stop_at_once(void **st)
 {
@@ -594,6 +645,7 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 		s->arms = paced;
 		paced->flooder = s;
 	}
+	assert_non_null(first);
 	let_run(sw, 400ull * ARM_EVERY * FRAME_BATCH_MAX);
 	switch_halt(sw);
 	assert_int_equal(atomic_load(&sink.wrong), 0);
@@ -632,6 +684,7 @@ int main(void)
 		cmocka_unit_test(pinned_ports_stay_together_however_busy),
 		cmocka_unit_test(quiet_ports_dont_move),
 		cmocka_unit_test(moves_lose_and_reorder_nothing),
+		cmocka_unit_test(workers_write_to_one_file_at_once),
 		cmocka_unit_test(
 			polling_workers_let_retired_memory_go_and_stop_at_once),
 		cmocka_unit_test(
