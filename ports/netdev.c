@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -21,6 +22,9 @@
 struct netdev_port {
 	struct port port;
 	int tx, tx_gso;
+	/* Sends to the queueing discipline, and how many of them have left it.
+	 * Any worker's. */
+	_Atomic uint32_t queued, left;
 	/* The rest is the receiving worker's. */
 	unsigned int pressed; /* bursts since the queue was last empty */
 	struct mmsghdr msgs[RX_BURST];
@@ -265,16 +269,42 @@ static unsigned int tx_run(int fd, struct frame *const *f, unsigned int n)
 	return sent < 0 ? 0 : (unsigned int)sent;
 }
 
+/*
+ * Are frames of ours still in the queueing discipline? They leave it while the
+ * system call lasts, but where another CPU is just working there they are left
+ * to that one: a plain frame that goes past it would overtake them. What the
+ * socket has sent and the device not taken tells (a TAP disowns a frame when it
+ * is in the guest's queue).
+ */
+static bool tx_waits(struct netdev_port *np)
+{
+	uint32_t queued = atomic_load(&np->queued), info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof(info);
+
+	if (queued == atomic_load(&np->left))
+		return false;
+	if (getsockopt(np->tx_gso, SOL_SOCKET, SO_MEMINFO, info, &len) ||
+	    info[SK_MEMINFO_WMEM_ALLOC])
+		return true;
+	/* Of those that were sent since, `queued` will tell. */
+	atomic_store(&np->left, queued);
+	return false;
+}
+
 static unsigned int netdev_tx(struct port *p, struct frame *const *f,
 			      unsigned int n, enum drop_reason *why)
 {
-	const struct netdev_port *np = netdev_port(p);
+	struct netdev_port *np = netdev_port(p);
 	unsigned int done = 0;
 
 	while (done < n) {
-		int fd = is_gso(f[done]) ? np->tx_gso : np->tx;
-		unsigned int sent = tx_run(fd, f + done, n - done);
+		bool queue = is_gso(f[done]) || tx_waits(np);
+		unsigned int sent =
+			tx_run(queue ? np->tx_gso : np->tx, f + done, n - done);
 
+		/* Not before: somebody may just find the queue empty. */
+		if (queue)
+			atomic_fetch_add(&np->queued, 1);
 		if (!sent) {
 			*why = tx_drop_reason(errno);
 			break;

@@ -12,9 +12,10 @@
  * makes a full device queue visible as ENOBUFS; GSO frames go through it,
  * because the bypass loses those whole on a device that can't segment. What a
  * queueing discipline drops later shows in the device's own tx_dropped only.
+ * As long as some wait in there the plain frames follow them, to stay behind.
  *
  * Threads: rx on one worker; tx on any, several at once (the kernel's sockets
- * lock; ours is all on the stack).
+ * lock; ours is on the stack or atomic).
  *
  * On release the device gets back IFF_UP, carrier, MTU, disable_ipv6 and its
  * qdisc as they were before.

@@ -7,7 +7,7 @@
 #	                                                               mirror's target
 . "$(dirname "$0")/tools.sh"
 ns_add sw
-switchd_start
+switchd_start -w 2 # who send to one device at once
 ports=(fpa fpb fpc)
 taps_attach "${ports[@]}" fpm -- mtu=1500
 PHASE_US=400000
