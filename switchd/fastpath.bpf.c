@@ -61,7 +61,7 @@ ALWAYS struct fastpath_port *port_of(__u32 ifindex, __u32 *index)
 	return bpf_map_lookup_elem(&ports, index);
 }
 
-ALWAYS __u32 tpid(void)
+ALWAYS __u16 tpid(void)
 {
 	__u32 zero = 0;
 	struct fastpath_global *g = bpf_map_lookup_elem(&global, &zero);
@@ -163,7 +163,7 @@ ALWAYS int retag(struct __sk_buff *skb, const struct packet *p,
 
 	if (r || !tag)
 		return r;
-	return bpf_skb_vlan_push(skb, bpf_htons(tpid()), pcp | d->vid);
+	return bpf_skb_vlan_push(skb, bpf_htons(p->tpid), pcp | d->vid);
 }
 
 /* segment: bytes of the frame or of its segments, without a tag. */
@@ -246,6 +246,9 @@ static long flood_copy(__u32 i, void *ctx)
 
 	if (!index || !flood_takes(f, READ(*index)))
 		return 0;
+	barrier_reads(f->d->in);
+	if (READ(f->d->g->seq) != f->d->seq)
+		return 1; /* none by another configuration: cut short */
 	c = counters_of(f->d->out_index);
 	ifindex = bpf_map_lookup_elem(&target, &f->d->out_index);
 	if (!c || !ifindex)
@@ -318,6 +321,7 @@ ALWAYS bool tc_parse(struct __sk_buff *skb, struct packet *p)
 
 	if ((void *)(data + ETH_HLEN) > (void *)(long)skb->data_end)
 		return false;
+	p->tpid = tpid();
 	p->dst = mac_load(data);
 	p->src = mac_load(data + 6);
 	p->slot = pending_slot(p->dst);
@@ -327,7 +331,7 @@ ALWAYS bool tc_parse(struct __sk_buff *skb, struct packet *p)
 	if (!p->tagged)
 		return true;
 	p->tci = skb->vlan_tci;
-	return bpf_ntohs(skb->vlan_proto) == tpid();
+	return bpf_ntohs(skb->vlan_proto) == p->tpid;
 }
 
 SEC("tc")
@@ -363,16 +367,17 @@ ALWAYS void *xdp_parse(struct xdp_md *ctx, struct packet *p, __be16 *type)
 {
 	__u8 *data = (void *)(long)ctx->data,
 	     *end = (void *)(long)ctx->data_end;
-	__u16 inner, protocol = tpid();
+	__u16 inner;
 
 	if (data + ETH_HLEN + TAG_LEN > end)
 		return NULL;
 	p->len = end - data;
+	p->tpid = tpid();
 	p->dst = mac_load(data);
 	p->src = mac_load(data + 6);
 	p->slot = pending_slot(p->dst);
 	inner = data[12] << 8 | data[13];
-	p->tagged = inner == protocol;
+	p->tagged = inner == p->tpid;
 	if (p->tagged) {
 		p->tci = data[14] << 8 | data[15];
 		inner = data[16] << 8 | data[17];

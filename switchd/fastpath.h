@@ -26,7 +26,7 @@
  * Consistency. The main thread makes global.seq odd while it writes ports and
  * vlans. A program reads it before and after it has decided and punts where it
  * was odd or has changed: so a frame sees the old configuration or the new
- * one.
+ * one. A flood looks before each copy, and is cut short by a change.
  *
  * Order. A punted frame and a later one of the same flow that the kernel
  * forwards must not change places. So each punted frame of a port has a number

@@ -48,12 +48,15 @@ struct packet {
 	__u64 dst, src;
 	__u32 len;  /* bytes as in the pipeline: with the tag */
 	__u32 slot; /* of its destination in pending[] */
+	__u16 tpid; /* by which it was parsed */
 	__u16 tci;
 	bool tagged;
 };
 
 /* ... and after it. */
 struct decision {
+	const struct fastpath_global *g;
+	__u32 seq; /* of the configuration that it is by */
 	struct fastpath_port *in, *out;
 	__u32 in_index, out_index;
 	enum decide_verdict verdict;
@@ -247,8 +250,11 @@ ALWAYS enum action decide(const struct packet *p, struct decision *d)
 	if (!g || READ(d->in->state) == FASTPATH_AWAY || abandoned(g))
 		return ACT_DROP;
 	seq = READ(g->seq);
+	d->g = g;
+	d->seq = seq;
 	barrier_reads(d->in);
-	if (seq & 1 || !READ(g->on) || READ(d->in->state) != FASTPATH_ON ||
+	if (seq & 1 || !READ(g->on) || READ(g->tpid) != p->tpid ||
+	    READ(d->in->state) != FASTPATH_ON ||
 	    (p->dst & RESERVED_MASK) == RESERVED || p->src >> 40 & 1 || !p->src)
 		return ACT_PUNT;
 	act = decide_known(g, p, d);

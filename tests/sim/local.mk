@@ -72,3 +72,7 @@ tests_sim_sim_fastpath_offload_SOURCES = tests/sim/sim_fastpath_offload.c \
 sim_tests += tests/sim/sim_fastpath_random
 tests_sim_sim_fastpath_random_SOURCES = tests/sim/sim_fastpath_random.c \
 	tests/sim/fast.h $(SIM) tests/unit/superframe.c tests/unit/superframe.h
+
+sim_tests += tests/sim/sim_fastpath_race
+tests_sim_sim_fastpath_race_SOURCES = tests/sim/sim_fastpath_race.c \
+	tests/sim/fast.h $(SIM)

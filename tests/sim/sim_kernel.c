@@ -268,6 +268,15 @@ static void take_copy(unsigned int i)
 		assert_true(result.copy[i].port < SIM_PORTS_MAX);
 }
 
+static void take_copies(void)
+{
+	result.copies = kernel.bpf->bss->sim_copies;
+	if (result.copies > SIM_COPIES_MAX)
+		result.copies = SIM_COPIES_MAX;
+	for (unsigned int i = 0; i < result.copies; i++)
+		take_copy(i);
+}
+
 static uint32_t punted(struct sim *s, uint32_t index)
 {
 	struct fastpath_facts facts;
@@ -331,11 +340,7 @@ static void run_tc(struct sim *s, uint32_t index, const struct frame *f,
 	if (run(kernel.bpf->progs.switchd_tc, f, gso_size, NULL) == INT32_MIN)
 		return;
 	up = punted(s, index) != before;
-	result.copies = kernel.bpf->bss->sim_copies;
-	if (result.copies > SIM_COPIES_MAX)
-		result.copies = SIM_COPIES_MAX;
-	for (unsigned int i = 0; i < result.copies; i++)
-		take_copy(i);
+	take_copies();
 	take_counters(s, index, counted);
 	result.act = act_of(f, index, up);
 	if (up && !keep)
@@ -387,5 +392,22 @@ const struct sim_kernel_result *sim_kernel_run(struct sim *s, uint32_t index,
 		check_xdp(s, forced);
 	else
 		assert_true(act == XDP_PASS || act == INT32_MIN);
+	return &result;
+}
+
+const struct sim_kernel_result *sim_kernel_try(struct sim *s, uint32_t index,
+					       const struct frame *f)
+{
+	place(index);
+	kernel.bpf->bss->sim_copies = 0;
+	run(kernel.bpf->progs.switchd_tc, f, 0, NULL);
+	result.act = SIM_KERNEL_DROP;
+	take_copies();
+	if (result.copies)
+		result.act = SIM_KERNEL_FORWARD;
+	if (result.copies && result.copy[0].port == FASTPATH_NO_PORT) {
+		result.act = SIM_KERNEL_PUNT;
+		fastpath_completed(s->fastpath, index, 1);
+	}
 	return &result;
 }

@@ -69,6 +69,11 @@ const struct sim_kernel_result *sim_kernel_run(struct sim *s, uint32_t index,
 					       const struct frame *f,
 					       bool keep);
 
+/* The same by TC only, while another thread changes what it decides by: nothing
+ * is checked or taken back, but what is punted counts as done. */
+const struct sim_kernel_result *sim_kernel_try(struct sim *s, uint32_t index,
+					       const struct frame *f);
+
 /* One batch from a port, through the kernel and then the pipeline. Fails the
  * test, at this line of it, where they disagree. */
 void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,

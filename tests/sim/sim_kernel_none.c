@@ -35,6 +35,12 @@ const struct sim_kernel_result *sim_kernel_run(struct sim *s, uint32_t index,
 	return &unknown;
 }
 
+const struct sim_kernel_result *sim_kernel_try(struct sim *s, uint32_t index,
+					       const struct frame *f)
+{
+	return sim_kernel_run(s, index, f, false);
+}
+
 void sim_kernel_poll(struct sim *s, struct switch_port *p, const char *file,
 		     int line)
 {
