@@ -75,7 +75,7 @@ static void one_long_gap_closes_no_window_and_several_do(void **state)
 	gaps(&p, 50, 2 * US);
 	gaps(&p, 1, S);
 	assert_true(polling_window(&p, LIMIT, NOW) > 0);
-	gaps(&p, 3, S);
+	gaps(&p, 4, S);
 	assert_int_equal(polling_window(&p, LIMIT, NOW), 0);
 }
 
@@ -109,30 +109,45 @@ static void gaps_longer_than_the_limit_leave_it_asleep(void **state)
 	}
 }
 
-static void a_lower_limit_counts_at_once(void **state)
+static void a_lower_limit_bounds_at_once_and_is_learned(void **state)
 {
 	struct polling p = fresh(LIMIT);
 
 	(void)state;
 	gaps(&p, 100, 30 * US);
 	assert_int_equal(polling_window(&p, LIMIT, NOW), LIMIT);
-	assert_int_equal(polling_window(&p, 20 * US, NOW), 0);
-	/* ... and old gaps don't outlive it. */
+	assert_int_equal(polling_window(&p, 20 * US, NOW), 20 * US);
 	for (int i = 0; i < 5; i++)
-		polling_gap(&p, 1 * US, 20 * US);
-	assert_true(polling_window(&p, 20 * US, NOW) > 0);
+		polling_gap(&p, 30 * US, 20 * US);
+	assert_int_equal(polling_window(&p, 20 * US, NOW), 0);
 }
 
-static void a_higher_limit_is_used_once_gaps_are_seen_by_it(void **state)
+static void a_limit_that_there_was_not_is_used_soon(void **state)
 {
 	struct polling p = fresh(0);
 
 	(void)state;
 	for (int i = 0; i < 20; i++)
 		polling_gap(&p, 40 * US, 0);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 4; i++)
 		polling_gap(&p, 40 * US, LIMIT);
 	assert_int_equal(polling_window(&p, LIMIT, NOW), LIMIT);
+}
+
+/* Bursts with pauses: each ends with a window in vain. */
+static void pauses_between_bursts_cost_a_short_window(void **state)
+{
+	struct polling p = fresh(LIMIT);
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		gaps(&p, 3, 1 * US);
+		gaps(&p, 1, 300 * US);
+		if (i < 10)
+			continue;
+		assert_true(polling_window(&p, LIMIT, NOW) > 0);
+		assert_true(polling_window(&p, LIMIT, NOW) < 10 * US);
+	}
 }
 
 static void who_loses_its_cpu_while_watching_rests_and_comes_back(void **state)
@@ -162,9 +177,9 @@ int main(void)
 		cmocka_unit_test(one_long_gap_closes_no_window_and_several_do),
 		cmocka_unit_test(window_is_a_few_gaps_and_never_over_the_limit),
 		cmocka_unit_test(gaps_longer_than_the_limit_leave_it_asleep),
-		cmocka_unit_test(a_lower_limit_counts_at_once),
-		cmocka_unit_test(
-			a_higher_limit_is_used_once_gaps_are_seen_by_it),
+		cmocka_unit_test(a_lower_limit_bounds_at_once_and_is_learned),
+		cmocka_unit_test(a_limit_that_there_was_not_is_used_soon),
+		cmocka_unit_test(pauses_between_bursts_cost_a_short_window),
 		cmocka_unit_test(
 			who_loses_its_cpu_while_watching_rests_and_comes_back),
 	};
