@@ -388,12 +388,16 @@ static void fall_asleep(struct worker *w, uint64_t now)
 static void run_dry(struct worker *w, uint64_t limit)
 {
 	uint64_t dry = clock_ns(), now = dry;
-	uint64_t until = dry + polling_window(&w->polling, limit);
+	uint64_t until = dry + polling_window(&w->polling, limit, dry);
 	bool came = false;
 
 	while (!came && now < until) {
+		uint64_t before = now;
+
 		came = look(w) || w->stopped;
 		now = clock_ns();
+		if (!came)
+			polling_looked(&w->polling, now - before, now);
 	}
 	counter_add(&w->stats.polling_ns, now - dry);
 	if (!came) {
@@ -418,7 +422,7 @@ static void *worker_main(void *arg)
 		uint64_t limit = atomic_load_explicit(&w->shared->poll_ns,
 						      memory_order_relaxed);
 
-		if (!polling_window(&w->polling, limit) || !look(w))
+		if (!polling_expects(&w->polling, limit) || !look(w))
 			run_dry(w, limit);
 	}
 	epoch_offline(w->reader);

@@ -37,7 +37,7 @@ port_on() { # PORT WORKER...: by queue
 
 # udp_start SECONDS: flows both ways between vm1 and vm2
 udp_start() {
-	ns_background vm2 iperf3 -s -1
+	ns_background vm2 iperf3 -s -1 --logfile "$T/iperf3"
 	wait_until 10 ns_exec vm2 sh -c 'ss -Hltn | grep -q :5201'
 	ns_exec vm1 iperf3 -c 10.0.0.2 -u -P "$FLOWS" --bidir -l 100 -b 800K \
 		-t "$1" -J >"$T/udp.json" 2>"$T/udp.err" &
