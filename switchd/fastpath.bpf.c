@@ -200,81 +200,104 @@ ALWAYS int tc_forward(struct __sk_buff *skb, const struct packet *p,
 
 /* ---- Flooding ---- */
 
-/* One flood under way. */
+/* One flood under way: all copies are planned before the first one is sent, for
+ * the configuration may change meanwhile. */
 struct flood {
 	struct __sk_buff *skb;
 	const struct packet *p;
 	struct decision *d;
 	struct decide_port in;
 	__u32 segment, segments;
-	__u32 copies;
-	bool changed;  /* the frame's tag has been, for the rest */
-	bool leftover; /* some take it with another tag than it has */
+	__u32 plan;	  /* where this CPU's begins */
+	bool asis, other; /* there are copies with its tag, or with another */
+	bool changed;	  /* the tag has been, for the others */
 };
 
-/* The next copy's port, if it takes the frame as it is now. Tags: all ports
- * that don't take it as it came take it the same way, with a tag or without. */
-ALWAYS bool flood_takes(struct flood *f, __u32 index)
+/* Is there a copy for port d->out_index, and how does it leave? */
+ALWAYS bool flood_takes(struct flood *f, struct fastpath_copy *c)
 {
 	struct decision *d = f->d;
 	struct decide_port out;
-	bool changes;
+	bool changes, tag;
+	__u32 *ifindex;
 
-	d->out_index = index;
 	d->out = bpf_map_lookup_elem(&ports, &d->out_index);
-	if (!d->out || index == d->in_index ||
+	if (!d->out || d->out_index == d->in_index ||
 	    READ(d->out->state) != FASTPATH_ON)
 		return false;
-	decide_port_of(d->out, index, &out);
+	decide_port_of(d->out, d->out_index, &out);
 	if (!(out.flags & DECIDE_FLOOD) || !decide_in_vlan(&out, d->vid) ||
 	    !decide_pass(&f->in, &out))
 		return false;
 	d->tag = decide_tag(&f->in, &out, d->vid);
-	tag_leaves(f->p, d, &changes);
-	f->leftover |= changes;
-	return changes == f->changed;
+	tag = tag_leaves(f->p, d, &changes);
+	ifindex = bpf_map_lookup_elem(&target, &d->out_index);
+	c->index = d->out_index;
+	c->ifindex = ifindex ? READ(*ifindex) : 0;
+	c->tag_len = tag ? TAG_LEN : 0;
+	c->changes = changes;
+	c->fits = f->segment + c->tag_len <= READ(d->out->mtu) + MTU_SLACK;
+	return true;
 }
 
-static long flood_copy(__u32 i, void *ctx)
+static long flood_plan(__u32 i, void *ctx)
 {
 	struct flood *f = ctx;
-	__u32 n = f->d->flood.first + i, tag_len, *ifindex;
+	__u32 n = f->d->flood.first + i, at = f->plan + i;
 	__u64 *index = bpf_map_lookup_elem(&members, &n);
-	struct fastpath_counters *c;
-	bool changes;
-	long r;
+	struct fastpath_copy *c = bpf_map_lookup_elem(&plan, &at);
 
-	if (!index || !flood_takes(f, READ(*index)))
-		return 0;
-	barrier_reads(f->d->in);
-	if (READ(f->d->g->seq) != f->d->seq)
-		return 1; /* none by another configuration: cut short */
-	c = counters_of(f->d->out_index);
-	ifindex = bpf_map_lookup_elem(&target, &f->d->out_index);
-	if (!c || !ifindex)
-		return 0;
-	f->copies++;
-	tag_len = tag_leaves(f->p, f->d, &changes) ? TAG_LEN : 0;
-	if (f->segment + tag_len > READ(f->d->out->mtu) + MTU_SLACK) {
-		COUNT(c->tx_copies, 1);
-		COUNT(c->tx_drop_mtu, 1);
-		return 0;
-	}
-	r = bpf_clone_redirect(f->skb, READ(*ifindex), 0);
-	if (r) {
-		COUNT(c->tx_copies, 1);
-		if (r == -ENOMEM)
-			COUNT(c->tx_drop_memory, 1);
-		else
-			COUNT(c->tx_drop_full, 1);
-		return 0;
-	}
-	count_tx(c, f->skb->len + tag_len, f->segments);
+	if (!index || !c)
+		return 1; /* can't be: there is room for every set */
+	f->d->out_index = READ(*index);
+	c->takes = flood_takes(f, c);
+	f->asis |= c->takes && !c->changes;
+	f->other |= c->takes && c->changes;
 	return 0;
 }
 
-/* First to the ports that take the frame as it came, then to the others. A
- * priority tag could leave in three ways: userspace does that. */
+/* What became of a copy: 0, or as bpf_clone_redirect() says it, or this. */
+#define COPY_TOO_LONG 1000
+
+/* By itself, so that the verifier looks at it once. */
+__noinline int flood_count(__u32 index, __u32 len, __u32 segments, int what)
+{
+	struct fastpath_counters *c = counters_of(index);
+
+	if (!c)
+		return 0;
+	if (!what) {
+		count_tx(c, len, segments);
+		return 0;
+	}
+	COUNT(c->tx_copies, 1);
+	if (what == COPY_TOO_LONG)
+		COUNT(c->tx_drop_mtu, 1);
+	else if (what == -ENOMEM)
+		COUNT(c->tx_drop_memory, 1);
+	else
+		COUNT(c->tx_drop_full, 1);
+	return 0;
+}
+
+static long flood_send(__u32 i, void *ctx)
+{
+	struct flood *f = ctx;
+	__u32 at = f->plan + i;
+	struct fastpath_copy *c = bpf_map_lookup_elem(&plan, &at);
+	int r = COPY_TOO_LONG;
+
+	if (!c || !c->takes || c->changes != f->changed)
+		return 0;
+	if (c->fits)
+		r = bpf_clone_redirect(f->skb, c->ifindex, 0);
+	flood_count(c->index, f->skb->len + c->tag_len, f->segments, r);
+	return 0;
+}
+
+/* First to the ports that take the frame as it came, then to the others: these
+ * take it all the same way, with a tag or without. (A priority tag could leave
+ * in three ways: userspace does that, and says why where nobody takes it.) */
 ALWAYS int tc_flood(struct __sk_buff *skb, const struct packet *p,
 		    struct decision *d, __u32 segment, __u32 segments)
 {
@@ -282,19 +305,24 @@ ALWAYS int tc_flood(struct __sk_buff *skb, const struct packet *p,
 			   .p = p,
 			   .d = d,
 			   .segment = segment,
-			   .segments = segments };
+			   .segments = segments,
+			   .plan = bpf_get_smp_processor_id() *
+				   FASTPATH_FLOOD_MAX };
 	struct fastpath_counters *in = counters_of(d->in_index);
 
-	if (!in || (p->tagged && !(p->tci & VID_MASK)))
+	if (!in || d->flood.n > FASTPATH_FLOOD_MAX ||
+	    (p->tagged && !(p->tci & VID_MASK)))
 		return punt(skb, p, d, segments);
 	decide_port_of(d->in, d->in_index, &f.in);
-	bpf_loop(d->flood.n, flood_copy, &f, 0);
-	if (f.leftover && !retag(skb, p, d, !p->tagged)) {
-		f.changed = true;
-		bpf_loop(d->flood.n, flood_copy, &f, 0);
-	}
-	if (!f.copies && !f.changed) /* userspace says why */
+	bpf_loop(d->flood.n, flood_plan, &f, 0);
+	barrier_reads(d->in);
+	if ((!f.asis && !f.other) || READ(d->g->seq) != d->seq)
 		return punt(skb, p, d, segments);
+	if (f.asis)
+		bpf_loop(d->flood.n, flood_send, &f, 0);
+	f.changed = true;
+	if (f.other && !retag(skb, p, d, !p->tagged))
+		bpf_loop(d->flood.n, flood_send, &f, 0);
 	count_rx(in, p->len, segments);
 	COUNT(in->rx_forwarded, 1);
 	if (d->forced)

@@ -15,18 +15,19 @@
  *	counters  CPU and port index      BPF                  all
  *	floods    VID                     main thread          all
  *	members   place in a flood set    main thread          all
+ *	plan      CPU and copy            BPF                  BPF
  *	source    ifindex -> port index   monitor              monitor, BPF
  *	target    port index -> ifindex   monitor              monitor, BPF
  *	devices   the same for XDP        monitor              monitor, BPF
  *
- * All but the last three are mapped into the switch process. Those are the
+ * All but the last four are mapped into the switch process. Those are the
  * monitor's alone: whoever takes over the switch can mix up its own ports, but
  * not send into another device of the host.
  *
  * Consistency. The main thread makes global.seq odd while it writes ports and
  * vlans. A program reads it before and after it has decided and punts where it
  * was odd or has changed: so a frame sees the old configuration or the new
- * one. A flood looks before each copy, and is cut short by a change.
+ * one. A flood plans all copies before it looks again and sends them.
  *
  * Order. A punted frame and a later one of the same flow that the kernel
  * forwards must not change places. So each punted frame of a port has a number
@@ -112,6 +113,17 @@ struct fastpath_flood {
 	uint32_t first, n;
 };
 
+/* A copy of a flood that is about to be sent: [cpu * FASTPATH_FLOOD_MAX + n].
+ */
+struct fastpath_copy {
+	uint32_t index, ifindex;
+	uint16_t tag_len;
+	uint8_t takes;	 /* there is a copy */
+	uint8_t changes; /* its tag isn't the frame's */
+	uint8_t fits;	 /* the MTU */
+};
+
+#define FASTPATH_FLOOD_MAX   4096u /* ports in a set; beyond userspace floods */
 #define FASTPATH_MEMBERS_MAX 65536u /* of all different flood sets together */
 
 /* What one CPU has counted for one port: [cpu * ports + index]. */

@@ -39,6 +39,7 @@ MAP(vlans, ARRAY, __u32, struct fastpath_vlans, BPF_F_MMAPABLE);
 MAP(counters, ARRAY, __u32, struct fastpath_counters, BPF_F_MMAPABLE);
 MAP(floods, ARRAY, __u32, struct fastpath_flood, BPF_F_MMAPABLE);
 MAP(members, ARRAY, __u32, __u64, BPF_F_MMAPABLE); /* port indexes */
+MAP(plan, ARRAY, __u32, struct fastpath_copy, 0);
 MAP(source, HASH, __u32, struct fastpath_source, 0);
 MAP(target, ARRAY, __u32, __u32, 0);
 MAP(devices, DEVMAP, __u32, __u32, 0);

@@ -185,6 +185,10 @@ static int configure(const struct fastpath_kernel *k, struct fastpath_bpf *b,
 	for (int i = 0; r == 0 && i < KEPT_FDS; i++)
 		if (map[i])
 			r = map_set(k, i, map[i]);
+	/* Nothing in it outlives a frame: not among those that are kept. */
+	if (r == 0)
+		r = bpf_map__set_max_entries(b->maps.plan,
+					     k->cpus * FASTPATH_FLOOD_MAX);
 	b->rodata->cpu_ifindex = (uint32_t)k->cpu_ifindex;
 	b->rodata->ports_max = k->sizes.ports_max;
 #if !defined(__x86_64__) && !defined(__i386__)
