@@ -74,9 +74,30 @@ void switch_fast_commit(struct sw *sw, const struct snapshot *s)
 	worker_start_cpu_port(sw->worker[0]);
 }
 
+static void set_xdp(struct sw *sw, struct switch_port *p, bool on)
+{
+	struct error err = { 0 };
+	int r;
+
+	if (p->mix.on == on || p->mix.never || !p->grant.handle)
+		return;
+	r = broker_xdp(sw->broker, &p->grant, on, &err);
+	if (r < 0) {
+		/* A veth or a card. */
+		if (r != -EOPNOTSUPP)
+			log_info("port", "%s: no XDP on its device: %s",
+				 p->config.request.name, err.message);
+		p->mix.never = true;
+		return;
+	}
+	p->mix.on = on;
+}
+
 int switch_fast_place(struct sw *sw, struct switch_port *p, uint32_t index,
 		      struct error *err)
 {
+	int r;
+
 	if (!p->grant.fast)
 		return 0;
 	if (!sw->fastpath)
@@ -84,27 +105,16 @@ int switch_fast_place(struct sw *sw, struct switch_port *p, uint32_t index,
 				 "what comes on %s is the kernel fast path's, "
 				 "which this process doesn't have",
 				 p->grant.ifname);
-	if (p->grant.handle)
-		return broker_place(sw->broker, &p->grant, index, err);
-	return 0;
+	if (!p->grant.handle)
+		return 0;
+	r = broker_place(sw->broker, &p->grant, index, err);
+	/* At first, for it gains more than it can lose. */
+	if (r == 0)
+		set_xdp(sw, p, true);
+	return r;
 }
 
 /* ---- XDP or TC ---- */
-
-static void set_xdp(struct sw *sw, struct switch_port *p, bool on)
-{
-	struct error err = { 0 };
-
-	if (p->mix.on == on || p->mix.never || !p->grant.handle)
-		return;
-	if (broker_xdp(sw->broker, &p->grant, on, &err) < 0) {
-		log_info("port", "%s: no XDP on its device: %s",
-			 p->config.request.name, err.message);
-		p->mix.never = true;
-		return;
-	}
-	p->mix.on = on;
-}
 
 static void choose(struct sw *sw, struct switch_port *p, uint32_t now_s)
 {
