@@ -233,7 +233,7 @@ static uint64_t received(const struct sw *sw, const struct switch_port *p,
 static void port_measure(const struct sw *sw, struct switch_port *p,
 			 uint64_t ns)
 {
-	uint64_t brought[SWITCH_WORKERS_MAX];
+	uint64_t brought[SWITCH_WORKERS_MAX] = { 0 };
 	uint32_t queues[SWITCH_WORKERS_MAX] = { 0 };
 
 	for (unsigned int i = 0; i < sw->nworkers; i++) {
