@@ -163,10 +163,6 @@ struct load {
 /* A second passes in which ports bring so many full batches. */
 static void second(struct sim *s, const struct load *l, unsigned int n)
 {
-	static uint64_t now_ns;
-
-	if (!now_ns)
-		now_ns = clock_ns();
 	for (unsigned int i = 0; i < n; i++)
 		for (unsigned int b = 0; b < l[i].batches; b++) {
 			for (unsigned int k = 0; k < FRAME_BATCH_MAX; k++)
@@ -175,8 +171,7 @@ static void second(struct sim *s, const struct load *l, unsigned int n)
 			sim_run(s);
 			sim_drain(s, "sink");
 		}
-	now_ns += CLOCK_NS_PER_S;
-	switch_balance(s->sw, now_ns);
+	switch_balance(s->sw, s->sw->balanced_ns + CLOCK_NS_PER_S);
 	sim_run(s);
 }
 
@@ -621,7 +616,7 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 {
 	struct port_ops flood_ops, paced_ops;
 	struct sw *sw = threads_new(1);
-	struct source *paced, *first = NULL;
+	struct source *paced;
 
 	sw->settings.poll_us = poll_us;
 	switch_polling(sw);
@@ -641,7 +636,6 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 		s->burst = FRAME_BATCH_MAX;
 		if (i)
 			continue;
-		first = s;
 		s->arms = paced;
 		paced->flooder = s;
 	}
@@ -653,7 +647,7 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 	/* Each of its frames came, but for one that may be waiting. */
 	assert_true(paced->received > 30);
 	assert_int_equal(paced->received + paced->armed,
-			 (first->batches - 1) / ARM_EVERY + 1);
+			 (paced->flooder->batches - 1) / ARM_EVERY + 1);
 	assert_true(paced->waited_most <= 2);
 	switch_free(sw);
 }
