@@ -16,11 +16,12 @@
  *	floods    VID                     main thread          all
  *	members   place in a flood set    main thread          all
  *	plan      CPU and copy            BPF                  BPF
+ *	hashes    CPU and address         BPF                  BPF
  *	source    ifindex -> port index   monitor              monitor, BPF
  *	target    port index -> ifindex   monitor              monitor, BPF
  *	devices   the same for XDP        monitor              monitor, BPF
  *
- * All but the last four are mapped into the switch process. Those are the
+ * All but the last five are mapped into the switch process. Those are the
  * monitor's alone: whoever takes over the switch can mix up its own ports, but
  * not send into another device of the host.
  *
@@ -64,8 +65,9 @@
 
 /* source's value; by the monitor */
 struct fastpath_source {
-	uint32_t index; /* of the port */
-	uint32_t xdp;	/* the XDP program is wanted on the device */
+	uint32_t index;	 /* of the port */
+	uint32_t xdp;	 /* the XDP program is wanted on the device */
+	uint64_t native; /* by BPF: a queue that is known to be the driver's */
 };
 
 struct fastpath_global {
@@ -112,6 +114,14 @@ struct fastpath_vlans {
 struct fastpath_flood {
 	uint32_t first, n;
 };
+
+/* Hashes that a CPU has computed lately: [cpu * FASTPATH_HASHES + n]. */
+struct fastpath_hash {
+	uint64_t key, hash;
+	uint64_t secret[2];
+};
+
+#define FASTPATH_HASHES 64u /* a power of two */
 
 /* A copy of a flood that is about to be sent: [cpu * FASTPATH_FLOOD_MAX + n].
  */

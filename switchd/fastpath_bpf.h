@@ -39,6 +39,7 @@ MAP(vlans, ARRAY, __u32, struct fastpath_vlans, BPF_F_MMAPABLE);
 MAP(counters, ARRAY, __u32, struct fastpath_counters, BPF_F_MMAPABLE);
 MAP(floods, ARRAY, __u32, struct fastpath_flood, BPF_F_MMAPABLE);
 MAP(members, ARRAY, __u32, __u64, BPF_F_MMAPABLE); /* port indexes */
+MAP(hashes, ARRAY, __u32, struct fastpath_hash, 0);
 MAP(plan, ARRAY, __u32, struct fastpath_copy, 0);
 MAP(source, HASH, __u32, struct fastpath_source, 0);
 MAP(target, ARRAY, __u32, __u32, 0);
@@ -129,6 +130,29 @@ ALWAYS __u64 packet_key(__u16 vid, __u64 mac)
 	return (__u64)(vid & FDB_VID_MASK) << FDB_VID_SHIFT | mac;
 }
 
+/* fdb_hash_key(), which costs as much as the rest of a lookup. Nobody else
+ * writes this CPU's. */
+ALWAYS __u64 key_hash(const struct fdb_header *h, __u64 key)
+{
+	__u32 i = bpf_get_smp_processor_id() * FASTPATH_HASHES +
+		  (key * 0x9e3779b97f4a7c15ull >> 58);
+	struct fastpath_hash *c = bpf_map_lookup_elem(&hashes, &i);
+	const uint64_t secret[2] = { h->secret[0], h->secret[1] };
+
+	if (!c)
+		return fdb_hash_key(secret, key);
+	if (c->key != key || c->secret[0] != secret[0] ||
+	    c->secret[1] != secret[1]) {
+		c->hash = fdb_hash_key(secret, key);
+		c->key = key;
+		c->secret[0] = secret[0];
+		c->secret[1] = secret[1];
+	}
+	return c->hash;
+}
+
+_Static_assert(FASTPATH_HASHES == 1 << (64 - 58), "six bits");
+
 /* Does the FDB know the source at this port? Then it stays young. */
 ALWAYS bool source_known(const struct fdb_header *h,
 			 const struct fastpath_global *g,
@@ -137,7 +161,7 @@ ALWAYS bool source_known(const struct fdb_header *h,
 	struct fdb_slot *s = NULL;
 	__u32 where, now;
 
-	where = fdb_where(h, in, key, fdb_hash_key(h->secret, key), &s);
+	where = fdb_where(h, in, key, key_hash(h, key), &s);
 	if (where == FDB_NONE || (where & FDB_PORT_MASK) != in_index || !s)
 		return false;
 	now = READ(g->now_s);
@@ -205,7 +229,7 @@ ALWAYS enum action decide_known(const struct fastpath_global *g,
 	if (d->vid == DECIDE_VID_NONE)
 		return ACT_PUNT;
 	key = packet_key(d->vid, p->dst);
-	hash = fdb_hash_key(h->secret, key);
+	hash = key_hash(h, key);
 	if ((in.flags & DECIDE_LEARN) &&
 	    !source_known(h, g, d->in, d->in_index, packet_key(d->vid, p->src)))
 		return ACT_PUNT;

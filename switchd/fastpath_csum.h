@@ -55,12 +55,24 @@ struct netdev_rx_queue {
 ALWAYS bool xdp_is_generic(struct xdp_md *ctx)
 {
 	struct xdp_rxq_info *rxq = BPF_CORE_READ((struct xdp_buff *)ctx, rxq);
-	struct net_device *dev = BPF_CORE_READ(rxq, dev);
-	unsigned long first = (unsigned long)BPF_CORE_READ(dev, _rx);
-	unsigned long size = BPF_CORE_READ(dev, num_rx_queues) *
-			     bpf_core_type_size(struct netdev_rx_queue);
+	unsigned long queue = (unsigned long)rxq, first, size;
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct fastpath_source *s = bpf_map_lookup_elem(&source, &ifindex);
+	struct net_device *dev;
 
-	return (unsigned long)rxq - first < size;
+	/* The device's own queues are where they are as long as it lives: what
+	 * was none of them once never is. */
+	if (s && READ(s->native) == queue)
+		return false;
+	dev = BPF_CORE_READ(rxq, dev);
+	first = (unsigned long)BPF_CORE_READ(dev, _rx);
+	size = BPF_CORE_READ(dev, num_rx_queues) *
+	       bpf_core_type_size(struct netdev_rx_queue);
+	if (queue - first < size)
+		return true;
+	if (s)
+		WRITE(s->native, queue);
+	return false;
 }
 
 /* ---- Sums ---- */

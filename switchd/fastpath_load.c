@@ -189,6 +189,9 @@ static int configure(const struct fastpath_kernel *k, struct fastpath_bpf *b,
 	if (r == 0)
 		r = bpf_map__set_max_entries(b->maps.plan,
 					     k->cpus * FASTPATH_FLOOD_MAX);
+	if (r == 0)
+		r = bpf_map__set_max_entries(b->maps.hashes,
+					     k->cpus * FASTPATH_HASHES);
 	b->rodata->cpu_ifindex = (uint32_t)k->cpu_ifindex;
 	b->rodata->ports_max = k->sizes.ports_max;
 #if !defined(__x86_64__) && !defined(__i386__)

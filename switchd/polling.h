@@ -23,6 +23,10 @@
  * which take a microsecond, a long time has passed. Then it sleeps at once,
  * for a while: asleep it gets the CPU sooner when a frame comes.
  *
+ * Bulk is the other reason to sleep: where super-frames come, throughput is
+ *what counts and not one frame's latency, and asleep a worker finds more of
+ *them at a time.
+ *
  * Plain data and plain functions: the caller has the clock. Threads: whoever
  * owns the struct.
  */
@@ -46,6 +50,9 @@
 
 /* For so long there is no window then. */
 #define POLLING_REST_NS (10 * 1000 * 1000ull)
+
+/* ... and for so long after a super-frame. */
+#define POLLING_BULK_NS (2 * 1000 * 1000ull)
 
 struct polling {
 	uint32_t hits;	  /* of POLLING_ALL */
@@ -79,6 +86,13 @@ static inline void polling_looked(struct polling *p, uint64_t took_ns,
 {
 	if (took_ns >= POLLING_STOLEN_NS)
 		p->rest_ns = now_ns + POLLING_REST_NS;
+}
+
+/* There were super-frames in what was done by now_ns. */
+static inline void polling_bulk(struct polling *p, uint64_t now_ns)
+{
+	if (p->rest_ns < now_ns + POLLING_BULK_NS)
+		p->rest_ns = now_ns + POLLING_BULK_NS;
 }
 
 /* Is the next frame expected within the limit? */

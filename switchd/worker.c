@@ -42,6 +42,10 @@
 #define WORKER_HOT_ROUNDS 8
 #define WORKER_HOT_FRAMES FRAME_BATCH_MAX
 
+/* A frame that is longer is a super-frame, on any device that isn't one of
+ * jumbo frames. */
+#define WORKER_SUPER 9216u
+
 struct hot_queue {
 	uint64_t tag;
 	unsigned int empty; /* looks in a row that found nothing */
@@ -64,6 +68,7 @@ struct worker {
 	unsigned int nhot;
 	unsigned int crowded; /* rounds until ports may be hot again */
 	unsigned int hot_rounds, hot_frames; /* since epoll was asked */
+	bool bulk; /* there was a super-frame since the worker ran dry */
 	bool stopped;
 	struct frame_arena arena;
 	struct frame frame[FRAME_BATCH_MAX];
@@ -228,6 +233,8 @@ unsigned int worker_poll_queue(struct worker *w, uint32_t index,
 		port_failed(w, p, queue);
 	if (!n)
 		return 0;
+	/* One of a batch is enough: where there are some there are many. */
+	w->bulk |= w->frame[0].len > WORKER_SUPER;
 	pipeline_run(w->pipeline, s, index, w->frame, n, now_s);
 	counter_add(&w->stats.batches, 1);
 	counter_add(&w->stats.frames, n);
@@ -388,8 +395,13 @@ static void fall_asleep(struct worker *w, uint64_t now)
 static void run_dry(struct worker *w, uint64_t limit)
 {
 	uint64_t dry = clock_ns(), now = dry;
-	uint64_t until = dry + polling_window(&w->polling, limit, dry);
+	uint64_t until;
 	bool came = false;
+
+	if (w->bulk)
+		polling_bulk(&w->polling, dry);
+	w->bulk = false;
+	until = dry + polling_window(&w->polling, limit, dry);
 
 	while (!came && now < until) {
 		uint64_t before = now;

@@ -60,6 +60,7 @@ static int sizes_set(struct sim_kernel_bpf *b)
 		{ b->maps.members, FASTPATH_MEMBERS_MAX },
 		{ b->maps.floods, FASTPATH_VIDS },
 		{ b->maps.plan, kernel.cpus * FASTPATH_FLOOD_MAX },
+		{ b->maps.hashes, kernel.cpus * FASTPATH_HASHES },
 		{ b->maps.target, SIM_PORTS_MAX },
 		{ b->maps.devices, SIM_PORTS_MAX },
 	};
