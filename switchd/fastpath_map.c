@@ -13,9 +13,10 @@ _Static_assert(FASTPATH_DROPS == DECIDE_VERDICTS, "a counter a verdict");
 _Static_assert(sizeof(struct fdb_bucket) == FASTPATH_FDB_ELEMENT,
 	       "a bucket an element");
 
-/* What the last tick has seen of a port. */
+/* What the last tick has seen of a port, and what its index had punted before
+ * it was the port's. */
 struct seen {
-	uint32_t punted, completed;
+	uint32_t punted, completed, before;
 };
 
 struct fastpath {
@@ -283,7 +284,8 @@ bool fastpath_tick(struct fastpath *f, uint32_t now_s,
 	for (uint32_t i = 0; i < f->nports; i++) {
 		struct fastpath_port *p = &f->ports[i];
 		struct seen now = { atomic_load(&p->punted),
-				    atomic_load(&p->completed) };
+				    atomic_load(&p->completed),
+				    f->seen[i].before };
 		uint32_t n = now.punted - now.completed;
 
 		if (n && now.punted == f->seen[i].punted &&
@@ -346,7 +348,8 @@ void fastpath_facts(const struct fastpath *f, uint32_t index,
 	memset(out, 0, sizeof(*out));
 	if (index >= f->sizes.ports_max)
 		return;
-	out->punted = atomic_load(&f->ports[index].punted);
+	out->punted = (uint32_t)(atomic_load(&f->ports[index].punted) -
+				 f->seen[index].before);
 	for (uint32_t cpu = 0; cpu < f->sizes.cpus; cpu++) {
 		const struct fastpath_counters *c =
 			&f->counters[cpu * f->sizes.ports_max + index];
@@ -364,6 +367,7 @@ void fastpath_retire(struct fastpath *f, uint32_t index,
 	if (index >= f->sizes.ports_max)
 		return;
 	fastpath_count(f, index, to);
+	f->seen[index].before = atomic_load(&f->ports[index].punted);
 	for (uint32_t cpu = 0; cpu < f->sizes.cpus; cpu++)
 		memset(&f->counters[cpu * f->sizes.ports_max + index], 0,
 		       sizeof(*f->counters));

@@ -448,12 +448,43 @@ static void other_devices(void)
 	close(other);
 }
 
+/* What `tc` says of a device's own discipline. */
+static bool root_is(const char *dev, const char *kind)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command),
+		 "tc qdisc show dev %s root | grep -q '^qdisc %s '", dev, kind);
+	return sh(command);
+}
+
+static void queueing_discipline(void)
+{
+	int guest = guest_open("pkq", 0, 0);
+	struct end e;
+
+	sh("ip link set pkq up");
+	end_netdev(&e, "pkq");
+	ok_if(!root_is("pkq", "noqueue") && end_attach(&e) &&
+		      root_is("pkq", "noqueue"),
+	      "a TAP has no queueing discipline while it is a port");
+	end_detach(&e);
+	ok_if(!root_is("pkq", "noqueue"), "and the kernel's again afterwards");
+	sh("tc qdisc add dev pkq root handle 7: pfifo limit 77");
+	ok_if(end_attach(&e) && root_is("pkq", "pfifo"),
+	      "one that somebody has chosen stays");
+	end_detach(&e);
+	ok_if(root_is("pkq", "pfifo"), "also afterwards");
+	close(guest);
+}
+
 void test_netdev(void)
 {
 	refusals();
 	host_uses();
 	promiscuous();
 	put_back();
+	queueing_discipline();
 	mtu_taken_back();
 	adjust_all_or_nothing();
 	replaced_device();

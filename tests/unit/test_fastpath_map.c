@@ -639,15 +639,20 @@ static void port_that_retires_takes_its_counts_along(void **state)
 {
 	struct rig *r = *state;
 	struct port_counters gone = { 0 }, c = { 0 };
-
+	struct fastpath_facts facts;
 	static const struct fastpath_counters zero;
 
 	count_all(r, 4, 1000);
 	count_all(r, 5, 9000);
+	atomic_store(&r->ports[4].punted, 12);
 	fastpath_retire(r->f, 4, &gone);
 	expect_counted(&gone, 1000);
 	for (unsigned int cpu = 0; cpu < CPUS; cpu++)
 		assert_memory_equal(on_cpu(r, cpu, 4), &zero, sizeof(zero));
+	/* Its numbers go on; the next owner's count doesn't begin with them. */
+	atomic_fetch_add(&r->ports[4].punted, 3);
+	fastpath_facts(r->f, 4, &facts);
+	assert_int_equal(facts.punted, 3);
 	fastpath_count(r->f, 5, &c);
 	expect_counted(&c, 9000);
 }

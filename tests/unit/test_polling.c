@@ -166,6 +166,23 @@ static void who_loses_its_cpu_while_watching_rests_and_comes_back(void **state)
 	assert_true(polling_window(&p, LIMIT, NOW + POLLING_REST_NS) > 0);
 }
 
+static void nobody_watches_while_super_frames_come(void **state)
+{
+	struct polling p = fresh(LIMIT);
+
+	(void)state;
+	gaps(&p, 20, 5 * US);
+	polling_bulk(&p, NOW);
+	assert_int_equal(polling_window(&p, LIMIT, NOW), 0);
+	assert_int_equal(polling_window(&p, LIMIT, NOW + POLLING_BULK_NS - 1),
+			 0);
+	assert_true(polling_window(&p, LIMIT, NOW + POLLING_BULK_NS) > 0);
+	/* A longer rest isn't cut short. */
+	polling_looked(&p, POLLING_STOLEN_NS, NOW);
+	polling_bulk(&p, NOW);
+	assert_int_equal(polling_window(&p, LIMIT, NOW + POLLING_BULK_NS), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +199,7 @@ int main(void)
 		cmocka_unit_test(pauses_between_bursts_cost_a_short_window),
 		cmocka_unit_test(
 			who_loses_its_cpu_while_watching_rests_and_comes_back),
+		cmocka_unit_test(nobody_watches_while_super_frames_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
