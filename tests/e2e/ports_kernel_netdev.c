@@ -451,11 +451,8 @@ static void other_devices(void)
 /* What `tc` says of a device's own discipline. */
 static bool root_is(const char *dev, const char *kind)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command),
-		 "tc qdisc show dev %s root | grep -q '^qdisc %s '", dev, kind);
-	return sh(command);
+	return sh("tc qdisc show dev %s root | grep -q '^qdisc %s '", dev,
+		  kind);
 }
 
 static void queueing_discipline(void)
