@@ -95,26 +95,12 @@ static int ipv6_disable(const char *ifname, bool took_over, int8_t *old)
 
 /* ---- the filter --------------------------------------------------------- */
 
-static struct nlmsghdr *tc_request(char *buf, uint16_t type, uint16_t flags,
-				   int ifindex)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct tcmsg *tcm;
-
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = flags;
-	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
-	tcm->tcm_family = AF_UNSPEC;
-	tcm->tcm_ifindex = ifindex;
-	return nlh;
-}
-
 static int clsact_change(struct netlink *nl, uint16_t type, uint16_t flags,
 			 int ifindex)
 {
 	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
 	struct nlmsghdr *nlh =
-		tc_request(buf, type, NLM_F_ACK | flags, ifindex);
+		netlink_tc_request(buf, type, NLM_F_ACK | flags, ifindex);
 	struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
 
 	tcm->tcm_parent = TC_H_CLSACT;
@@ -202,8 +188,8 @@ static int filters_find(struct netlink *nl, int ifindex, struct filters *all)
 	int r;
 
 	do {
-		struct nlmsghdr *nlh =
-			tc_request(buf, RTM_GETTFILTER, NLM_F_DUMP, ifindex);
+		struct nlmsghdr *nlh = netlink_tc_request(buf, RTM_GETTFILTER,
+							  NLM_F_DUMP, ifindex);
 		struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
 
 		memset(all, 0, sizeof(*all));
@@ -218,7 +204,7 @@ static struct nlmsghdr *filter_request(char *buf, uint16_t type, uint16_t flags,
 				       uint32_t handle, const char *kind)
 {
 	struct nlmsghdr *nlh =
-		tc_request(buf, type, NLM_F_ACK | flags, ifindex);
+		netlink_tc_request(buf, type, NLM_F_ACK | flags, ifindex);
 	struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
 
 	tcm->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
@@ -331,8 +317,8 @@ static bool clsact_in_use(struct netlink *nl, int ifindex)
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < 2; i++) {
-		struct nlmsghdr *nlh =
-			tc_request(buf, RTM_GETTFILTER, NLM_F_DUMP, ifindex);
+		struct nlmsghdr *nlh = netlink_tc_request(buf, RTM_GETTFILTER,
+							  NLM_F_DUMP, ifindex);
 		struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
 
 		tcm->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hooks[i]);

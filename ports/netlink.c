@@ -89,6 +89,20 @@ int netlink_talk(struct netlink *nl, struct nlmsghdr *nlh,
 	return r < 0 ? -errno : 0;
 }
 
+struct nlmsghdr *netlink_tc_request(char *buf, uint16_t type, uint16_t flags,
+				    int ifindex)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct tcmsg *tcm;
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = flags;
+	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
+	tcm->tcm_family = AF_UNSPEC;
+	tcm->tcm_ifindex = ifindex;
+	return nlh;
+}
+
 /* ---- devices ------------------------------------------------------------ */
 
 static void parse_tun(const struct nlattr *data, struct netlink_link *link)

@@ -63,6 +63,11 @@ int netlink_talk(struct netlink *nl, struct nlmsghdr *nlh,
 		 int (*each)(const struct nlmsghdr *nlh, void *ctx), void *ctx)
 	__attribute__((warn_unused_result));
 
+/* Begin a request about a device's traffic control in buf, of
+ * NETLINK_REQUEST_SIZE bytes; its struct tcmsg is the payload. */
+struct nlmsghdr *netlink_tc_request(char *buf, uint16_t type, uint16_t flags,
+				    int ifindex);
+
 /* ---- devices ------------------------------------------------------------ */
 
 /*

@@ -8,17 +8,13 @@
 
 #define NONE "noqueue"
 
+/* Of the root. */
 static struct nlmsghdr *request(char *buf, uint16_t type, uint16_t flags,
 				int ifindex)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct tcmsg *tcm;
+	struct nlmsghdr *nlh = netlink_tc_request(buf, type, flags, ifindex);
+	struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
 
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = flags;
-	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
-	tcm->tcm_family = AF_UNSPEC;
-	tcm->tcm_ifindex = ifindex;
 	tcm->tcm_parent = TC_H_ROOT;
 	return nlh;
 }

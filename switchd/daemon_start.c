@@ -83,7 +83,6 @@ static void open_fastpath(struct daemon *d)
 	e = (struct fastpath_extent){ .version = facts.version,
 				      .ports_max = facts.ports_max,
 				      .cpus = facts.cpus,
-				      .fdb_entries = facts.fdb_entries,
 				      .fdb_size = fdb_memory_size(&fdb) };
 	d->fastpath = fastpath_open(&e, fd, &err);
 	if (d->fastpath)

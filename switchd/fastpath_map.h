@@ -30,8 +30,7 @@ struct snapshot;
 struct fastpath_extent {
 	uint32_t version; /* FASTPATH_VERSION */
 	uint32_t ports_max;
-	uint32_t cpus; /* possible ones */
-	uint32_t fdb_entries;
+	uint32_t cpus;	   /* possible ones */
 	uint64_t fdb_size; /* bytes */
 };
 
