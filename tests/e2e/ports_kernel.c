@@ -149,6 +149,25 @@ enum drop_reason end_tx(struct end *e, struct frame *f)
 	return e->ops->tx(e->port, &f, 1, &why) == 1 ? DROP_REASON_COUNT : why;
 }
 
+uintptr_t end_send_bursts(struct end *e, unsigned int bursts)
+{
+	uint8_t bytes[FRAME_BATCH_MAX][FRAME_HEADROOM + 60];
+	struct frame frames[FRAME_BATCH_MAX], *list[FRAME_BATCH_MAX];
+	enum drop_reason why;
+	uintptr_t lost = 0;
+
+	for (unsigned int i = 0; i < FRAME_BATCH_MAX; i++) {
+		memset(bytes[i], 0xff, sizeof(bytes[i]));
+		frame_init(&frames[i], bytes[i] + FRAME_HEADROOM, 60);
+		store_be16(frames[i].data + 12, LAB_TYPE);
+		list[i] = &frames[i];
+	}
+	for (unsigned int i = 0; i < bursts; i++)
+		lost += FRAME_BATCH_MAX -
+			e->ops->tx(e->port, list, FRAME_BATCH_MAX, &why);
+	return lost;
+}
+
 /* ---- frames ------------------------------------------------------------- */
 
 struct frame *lab_frame(uint32_t len, uint32_t number)

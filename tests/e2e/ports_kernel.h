@@ -57,6 +57,10 @@ struct frame *end_rx_type(struct end *e, uint16_t ethertype);
 /* Send one; DROP_REASON_COUNT where it went. */
 enum drop_reason end_tx(struct end *e, struct frame *f);
 
+/* The same `bursts` times with a full batch of small broadcasts. Returns how
+ * many were refused. Any thread, several at once. */
+uintptr_t end_send_bursts(struct end *e, unsigned int bursts);
+
 #define LAB_TYPE 0x88b5 /* IEEE 802: for experiments */
 
 /* A plain frame of `len` bytes with a number in it. Static storage, in turn
