@@ -74,7 +74,7 @@ show_losses() {
 }
 
 nothing() {
-	sleep 0.1
+	ctl switch show
 }
 
 flush() {

@@ -109,16 +109,16 @@ claim "a failure leaves nothing behind" nothing_left_of "$PID"
 
 # As on a machine without network that lacks a package.
 without_a_package() {
-	mkdir "$T/stub"
-	cat >"$T/stub/dpkg-query" <<-END
+	mkdir "$T/fakes"
+	cat >"$T/fakes/dpkg-query" <<-END
 		#!/bin/sh
 		case \$* in *libmnl-dev*) exit 1 ;; esac
 		exec $(command -v dpkg-query) "\$@"
 	END
-	printf '#!/bin/sh\nexit 100\n' >"$T/stub/apt-get"
-	chmod +x "$T/stub"/*
+	printf '#!/bin/sh\nexit 100\n' >"$T/fakes/apt-get"
+	chmod +x "$T/fakes"/*
 	env -u SWITCHD -u SWITCHCTL BUILD="$T/never" TMPDIR="$state" \
-		PATH="$T/stub:$PATH" "$SRC/etc/quickstart" >"$T/out" 2>&1
+		PATH="$T/fakes:$PATH" "$SRC/etc/quickstart" >"$T/out" 2>&1
 }
 
 claim_not "a package that can't be had is a failure" without_a_package

@@ -215,7 +215,7 @@ refused_upgrade "one that can't be executed" "can't be started.*upgrade-failed"
 rm "$T/switchd"
 refused_upgrade "none at all" "can't be started.*upgrade-failed"
 if [[ $TEST_FULL == yes ]]; then
-	printf '#!/bin/sh\nexec sleep 1000\n' >"$T/script"
+	printf '#!/bin/sh\nexec tail -f /dev/null\n' >"$T/script"
 	install_as 755 "$T/script"
 	refused_upgrade "one that does nothing" 'took too long.*upgrade-failed'
 fi
