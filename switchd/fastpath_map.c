@@ -165,17 +165,17 @@ static void global_begin(struct fastpath *f)
 
 /* One record as it should be. Returns whether it is another one. */
 static bool port_wanted(const struct fastpath *f, const struct snapshot *s,
-			uint32_t i, const char *why, struct fastpath_port *w)
+			uint32_t i, enum fastpath_state state,
+			struct fastpath_port *w)
 {
 	const struct fastpath_port *now = &f->ports[i];
-	const struct snapshot_port *p = i < s->nports ? &s->port[i] : NULL;
+	const struct snapshot_port *p;
 
 	memset(w, 0, offsetof(struct fastpath_port, reserved));
-	if (!p || !p->port || (why && !strcmp(why, "device"))) {
-		w->state = FASTPATH_AWAY;
+	w->state = state;
+	if (state == FASTPATH_AWAY)
 		return now->state != FASTPATH_AWAY;
-	}
-	w->state = why ? FASTPATH_PUNT : FASTPATH_ON;
+	p = &s->port[i];
 	w->flags = p->decide.flags;
 	w->native = p->decide.native;
 	w->mtu = atomic_load_explicit(&p->port->mtu, memory_order_relaxed);
@@ -232,7 +232,7 @@ static void commit_floods(struct fastpath *f, const struct snapshot *s)
 }
 
 void fastpath_commit(struct fastpath *f, const struct snapshot *s,
-		     fastpath_why_fn *why, void *ctx)
+		     fastpath_state_fn *state, void *ctx)
 {
 	uint32_t end = s->nports > f->nports ? s->nports : f->nports;
 	struct fastpath_port w;
@@ -247,7 +247,8 @@ void fastpath_commit(struct fastpath *f, const struct snapshot *s,
 	for (uint32_t i = 0; i < end; i++) {
 		bool there = i < s->nports && s->port[i].port;
 
-		if (!port_wanted(f, s, i, there ? why(ctx, i) : NULL, &w))
+		if (!port_wanted(f, s, i, there ? state(ctx, i) : FASTPATH_AWAY,
+				 &w))
 			continue;
 		global_begin(f);
 		if (w.vlans)

@@ -49,17 +49,15 @@ void *fastpath_fdb_memory(const struct fastpath *f);
 uint64_t fastpath_fdb_size(const struct fastpath *f);
 int fastpath_cpu_fd(const struct fastpath *f);
 
-/* Why a port isn't on the fast path though its device could be: words for
- * people and programs; NULL: it is. */
-typedef const char *fastpath_why_fn(void *ctx, uint32_t index);
+/* What the kernel does with the frames of a port that is in the snapshot. */
+typedef enum fastpath_state fastpath_state_fn(void *ctx, uint32_t index);
 
 /*
- * The kernel decides by this snapshot from now on. why: says of each port in
- * it whether it is on the fast path; those for which it says "device" aren't
- * the kernel's at all. Costs what has changed, and a look at each port.
+ * The kernel decides by this snapshot from now on. Costs what has changed, and
+ * a look at each port.
  */
 void fastpath_commit(struct fastpath *f, const struct snapshot *s,
-		     fastpath_why_fn *why, void *ctx);
+		     fastpath_state_fn *state, void *ctx);
 
 /*
  * Once a second: the heartbeat, and frames that were lost on their way up (the

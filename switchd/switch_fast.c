@@ -52,11 +52,14 @@ struct commit {
 	const struct snapshot *s;
 };
 
-static const char *why_of(void *ctx, uint32_t index)
+static enum fastpath_state state_of(void *ctx, uint32_t index)
 {
 	const struct commit *c = ctx;
+	const struct switch_port *p = c->sw->port[index];
 
-	return why(c->sw, c->sw->port[index], &c->s->port[index]);
+	if (!p->grant.fast)
+		return FASTPATH_AWAY;
+	return why(c->sw, p, &c->s->port[index]) ? FASTPATH_PUNT : FASTPATH_ON;
 }
 
 void switch_fast_commit(struct sw *sw, const struct snapshot *s)
@@ -67,7 +70,7 @@ void switch_fast_commit(struct sw *sw, const struct snapshot *s)
 	if (!sw->fastpath || sw->borrowed)
 		return;
 	fastpath_dead_after(sw->fastpath, sw->settings.dead_after_s);
-	fastpath_commit(sw->fastpath, s, why_of, &c);
+	fastpath_commit(sw->fastpath, s, state_of, &c);
 	if (sw->fast_live || !sw->nworkers)
 		return;
 	sw->fast_live = true;

@@ -17,11 +17,11 @@ struct race {
 	unsigned int commits;
 };
 
-static const char *none(void *ctx, uint32_t index)
+static enum fastpath_state on(void *ctx, uint32_t index)
 {
 	(void)ctx;
 	(void)index;
-	return NULL;
+	return FASTPATH_ON;
 }
 
 static void *commit_in_turns(void *arg)
@@ -32,8 +32,8 @@ static void *commit_in_turns(void *arg)
 		/* As long again, so that something is decided. */
 		uint64_t from = clock_ns(), now;
 
-		fastpath_commit(r->s->fastpath, r->config[r->commits++ % 2],
-				none, NULL);
+		fastpath_commit(r->s->fastpath, r->config[r->commits++ % 2], on,
+				NULL);
 		now = clock_ns();
 		while (clock_ns() < 2 * now - from)
 			;

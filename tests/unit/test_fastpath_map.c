@@ -37,10 +37,10 @@ struct rig {
 	struct fastpath_flood *floods;
 	uint64_t *members;
 	uint64_t size[FASTPATH_CPU];
-	/* What the snapshot is made of; why each port isn't the kernel's. */
+	/* What the snapshot is made of; what the kernel has of each port. */
 	struct port port[PORTS];
 	struct snapshot *s;
-	const char *why[PORTS];
+	enum fastpath_state state[PORTS];
 	unsigned int asked; /* about ports */
 	unsigned int odd;   /* of these, while it was being written */
 };
@@ -79,6 +79,8 @@ static int setup(void **state)
 	struct error err = { 0 };
 
 	sizes(r->size);
+	for (unsigned int i = 0; i < PORTS; i++)
+		r->state[i] = FASTPATH_ON;
 	for (int i = 0; i < FASTPATH_CPU; i++)
 		fd[i] = memfd_new("map", r->size[i]);
 	r->fdb = map(fd[FASTPATH_FDB], r->size[FASTPATH_FDB]);
@@ -145,13 +147,13 @@ static void in_vlans(struct rig *r, uint32_t i, unsigned int a, unsigned int b)
 	decide_vlan_set(vlans, b);
 }
 
-static const char *why(void *ctx, uint32_t index)
+static enum fastpath_state state_of(void *ctx, uint32_t index)
 {
 	struct rig *r = ctx;
 
 	r->asked++;
 	r->odd += atomic_load(&r->global->seq) & 1;
-	return r->why[index];
+	return r->state[index];
 }
 
 static void commit(struct rig *r)
@@ -159,7 +161,7 @@ static void commit(struct rig *r)
 	if (!r->s->nsets)
 		assert_int_equal(snapshot_finish(r->s), 0);
 	r->asked = r->odd = 0;
-	fastpath_commit(r->f, r->s, why, r);
+	fastpath_commit(r->f, r->s, state_of, r);
 	assert_int_equal(atomic_load(&r->global->seq) % 2, 0);
 }
 
@@ -258,15 +260,15 @@ static void commit_writes_what_the_snapshot_says(void **state)
 	assert_int_equal(r->ports[3].state, FASTPATH_AWAY);
 }
 
-static void ports_are_the_kernels_or_not_as_why_says(void **state)
+static void ports_are_the_kernels_or_not_as_their_state_says(void **state)
 {
 	struct rig *r = *state;
 
 	begin(r, 4);
 	r->s->port[3].port = NULL;
-	r->why[1] = "mirror";
-	r->why[2] = "device";
-	r->why[3] = "never asked";
+	r->state[1] = FASTPATH_PUNT;
+	r->state[2] = FASTPATH_AWAY;
+	r->state[3] = FASTPATH_ON;
 	commit(r);
 	assert_int_equal(r->asked, 3);
 	assert_int_equal(r->ports[0].state, FASTPATH_ON);
@@ -347,7 +349,7 @@ static void each_thing_that_may_change_is_seen_to(void **state)
 
 	for (unsigned int i = 0; i < 7; i++) {
 		begin(r, 2);
-		r->why[0] = NULL;
+		r->state[0] = FASTPATH_ON;
 		atomic_store(&r->port[0].mtu, 1500);
 		in_vlans(r, 0, 5, 6);
 		in_vlans(r, 1, 6, 7);
@@ -363,11 +365,11 @@ static void each_thing_that_may_change_is_seen_to(void **state)
 		else if (i == 3)
 			r->s->port[0].decide.native = 4;
 		else if (i == 4)
-			r->why[0] = "link-down";
+			r->state[0] = FASTPATH_PUNT;
 		else if (i == 5)
 			r->s->tpid = 0x88a8;
 		else if (i == 6)
-			r->why[0] = "device";
+			r->state[0] = FASTPATH_AWAY;
 		commit(r);
 		assert_int_equal(atomic_load(&r->global->seq), seq + 2);
 	}
@@ -418,12 +420,12 @@ static void vlan_floods_in_the_kernel_where_all_members_are_its(void **state)
 	expect_flood(r, 7, 2, (const uint32_t[]){ 1, 2 });
 	expect_flood(r, 8, 0, NULL);
 	expect_flood(r, 9, 0, NULL);
-	r->why[0] = "mirror";
+	r->state[0] = FASTPATH_PUNT;
 	commit(r);
 	expect_flood(r, 5, 0, NULL);
 	expect_flood(r, 6, 0, NULL);
 	expect_flood(r, 7, 2, (const uint32_t[]){ 1, 2 });
-	r->why[0] = NULL;
+	r->state[0] = FASTPATH_ON;
 	commit(r);
 	expect_flood(r, 5, 2, (const uint32_t[]){ 0, 2 });
 }
@@ -682,7 +684,7 @@ int main(void)
 		cmocka_unit_test(each_map_must_be_there),
 		TEST(memory_of_the_fdb_is_the_maps),
 		TEST(commit_writes_what_the_snapshot_says),
-		TEST(ports_are_the_kernels_or_not_as_why_says),
+		TEST(ports_are_the_kernels_or_not_as_their_state_says),
 		TEST(ports_beyond_the_snapshot_are_away),
 		TEST(what_an_earlier_process_wrote_is_put_right),
 		TEST(nothing_new_writes_nothing),
