@@ -63,7 +63,8 @@ quiet_now() {
 }
 
 # Else freed memory looks like a leak: what waits in the sanitizer is bounded.
-ASAN_OPTIONS=${ASAN_OPTIONS-}:quarantine_size_mb=8 switchd_start -w 3
+JOURNAL_STREAM=test ASAN_OPTIONS=${ASAN_OPTIONS-}:quarantine_size_mb=8 \
+	switchd_start -w 3
 guest_add vm1 10.0.0.1/24
 guest_add vm2 10.0.0.2/24
 guest_add vm3 10.0.0.3/24
@@ -114,7 +115,6 @@ room=8192
 claim "nor memory" test "$(($(resident_kb) - kb))" -lt "$room"
 claim "the frames end" wait_until 10 quiet_now
 claim "both ledgers close" ledgers_close
-claim "the log has no complaint" test -z "$(grep -E 'err|warn' \
-	"$T/switchd.log" || :)"
+claim "the log has no complaint" log_without_complaint
 claim "the switch ends cleanly" switchd_stop
 finish

@@ -55,7 +55,7 @@ cat >"$T/switchd.conf" <<J
   "ports": [ { "name": "cfg0", "type": "tap", "ifname": "cfg0",
 	       "mode": "trunk", "trunk": "10,20-30", "vlan": 1 } ] }
 J
-switchd_start -c "$T/switchd.conf"
+JOURNAL_STREAM=test switchd_start -c "$T/switchd.conf"
 n=0
 for g in "${GUESTS[@]:0:7}"; do
 	n=$((n + 1))
@@ -135,8 +135,8 @@ claim_equal "the ports' counters count each of them once" \
 	$((frames + $(steady_value hellos) + $(steady_value sent))) \
 	"$(rx_frames)"
 claim "and the ledgers close" ledgers_close
-claim "an upgrade that works says nothing of an error" test -z \
-	"$(grep -E 'err|can.t|isn.t' "$T/switchd.log" || :)"
+claim "an upgrade that works says nothing of an error" \
+	log_without_complaint
 claim "the garbage didn't end its sender's turn" kill -0 "$garbage"
 claim "who subscribed before is told by the end of the connection" \
 	wait_until 5 lib_gone "$subscriber"
