@@ -40,6 +40,8 @@
 	X(MTU, "mtu", "longer than the egress port's MTU")                   \
 	X(GSO, "gso", "super-frame that can't be segmented for this port")   \
 	X(QUEUE_FULL, "queue-full", "the egress queue is full")              \
+	X(GUEST_BUFFER, "guest-buffer",                                      \
+	  "longer than the buffers that the guest has given (vhost-user)")   \
 	X(LINK_DOWN, "link-down", "the device is down or gone")              \
 	X(IO_ERROR, "io-error", "the system call failed otherwise")          \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy of the frame")       \

@@ -113,7 +113,7 @@ void dummy_refuse(struct port *p, enum drop_reason why)
 
 void dummy_set_offloads(struct port *p, uint32_t offloads)
 {
-	p->tx_offloads = offloads;
+	atomic_store(&p->tx_offloads, offloads);
 }
 
 static void dummy_unlend(struct dummy *d)

@@ -35,10 +35,11 @@ void port_init(struct port *p, const struct port_ops *ops,
 {
 	p->ops = ops;
 	snprintf(p->name, sizeof(p->name), "%s", rq->name);
-	p->tx_offloads = grant->tx_offloads;
+	atomic_init(&p->tx_offloads, grant->tx_offloads);
 	atomic_init(&p->mtu, grant->mtu);
 	p->queues = 1;
 	p->queue_fd[0] = grant->nfds ? grant->fd[0] : -1;
+	p->control_fd = -1;
 	atomic_init(&p->failed, 0);
 	atomic_init(&p->rx_missed, 0);
 	atomic_init(&p->rx_noted, 0);

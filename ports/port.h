@@ -17,10 +17,25 @@
  * A port receives by one queue or several, which is up to its device; each has
  * a descriptor to wait for. Queues are polled independently of each other.
  *
- * Threads: acquire, adjust, renew, release, open and close on the main thread
- * (close only once no worker can hold the port: epoch.h); rx of a queue on the
- * one worker that owns it; tx on any worker, on several at once. Neither rx nor
- * tx blocks, allocates, logs or takes a lock that others hold for long.
+ * Most types have their queues in the kernel, which says by the descriptor when
+ * frames wait. A type whose queues lie in memory that the guest shares with us
+ * (vhost-user) has two operations more: rx_done gives a batch back, for until
+ * then its frames lie in the guest; and rx_sleep asks the guest to tell, by the
+ * descriptor, when there is something new. Until that is asked for, nobody
+ * tells: such a queue is *awake* and has to be looked at.
+ *
+ *      queue_fd readable ──► rx, rx_done, rx, rx_done, .. ──► rx_sleep
+ *      ▲         awake: looked at again and again           │ true: asleep
+ *      └───────────────────────────────────────────────────┘ false: still awake
+ *
+ * A type that speaks with somebody while it runs (vhost-user's front end) has
+ * a control descriptor: the main thread calls control() when it is readable.
+ *
+ * Threads: acquire, adjust, renew, release, open, take_over, control and close
+ * on the main thread (close only once no worker can hold the port: epoch.h);
+ * rx, rx_done and rx_sleep of a queue on the one worker that owns it; tx on any
+ * worker, on several at once. Neither rx nor tx blocks, allocates, logs or
+ * takes a lock that others hold for long.
  *
  * Where the first half lives in another process (the keeper's), ports ask it
  * while they run for what only it can do: struct port_keeper.
@@ -44,7 +59,8 @@
 #define PORT_PATH_MAX  256 /* bytes with the NUL */
 #define PORT_FDS_MAX   8
 #define TAP_QUEUES_MAX (PORT_FDS_MAX - 1) /* one descriptor is for sending */
-#define PORT_MTU_MIN   68		  /* RFC 791 */
+#define PORT_HELD_MAX  256 /* descriptors that a keeper holds: port_keeper */
+#define PORT_MTU_MIN   68  /* RFC 791 */
 #define PORT_MTU_MAX   65535
 
 /* What a port's transmit side takes as it is (vnet); else offload.h works. */
@@ -92,6 +108,14 @@ struct pcap_params {
 	bool segment;		    /* super-frames as their segments */
 };
 
+struct vhost_user_params {
+	char path[PORT_PATH_MAX]; /* of the socket */
+	bool client;		  /* connect to it; false: listen on it */
+	char owner[64];		  /* of the socket that we listen on, */
+	char group[64];		  /* as for a tap; "" = not set */
+	uint32_t queues;	  /* pairs, 1 to PORT_FDS_MAX; 0: one */
+};
+
 struct port_request {
 	char type[16]; /* "tap" */
 	char name[PORT_NAME_MAX];
@@ -101,6 +125,7 @@ struct port_request {
 		struct tap_params tap;
 		struct netdev_params netdev;
 		struct pcap_params pcap;
+		struct vhost_user_params vhost_user;
 	};
 };
 
@@ -147,16 +172,27 @@ struct port {
 	char name[PORT_NAME_MAX];
 	uint32_t index;	     /* in the switch; small, reused after quarantine */
 	uint32_t generation; /* tells two owners of one index apart */
-	uint32_t tx_offloads; /* enum port_offload */
+	/* enum port_offload. A guest may change its mind at any time: tx looks
+	 * itself where that matters. */
+	_Atomic uint32_t tx_offloads;
 	_Atomic uint32_t mtu; /* bytes behind the Ethernet header (and tag) */
 	uint32_t queues;      /* 1 to PORT_FDS_MAX */
 	/* By queue: readable when frames wait; -1: never polled. */
 	int queue_fd[PORT_FDS_MAX];
+	/* Readable when control() is to be called; -1: never. */
+	int control_fd;
 	_Atomic int failed; /* errno; set by rx: the device is gone */
 	/* What the kernel dropped before we could read it; written by rx, of
 	 * queue 0. */
 	_Atomic uint64_t rx_missed;
 	_Atomic uint64_t rx_noted; /* the worker's: so many are counted */
+};
+
+/* What a port with a control descriptor says of its other end. */
+struct port_state {
+	bool carrier;	       /* frames can go both ways */
+	const char *condition; /* a word for people; static storage */
+	const char *reason;    /* ... why it isn't well; or NULL */
 };
 
 struct port_ops {
@@ -183,10 +219,10 @@ struct port_ops {
 		      struct error *err);
 	/*
 	 * Begin anew what the grant stands for: pcap shifts the capture's
-	 * files and makes a new one. grant->fd[0] is then the new one, under
-	 * the old one's number. Returns 0, or -errno with *err: grant->fd[0]
-	 * is the old one, and it can be called again. NULL where a type has
-	 * no use for it.
+	 * files and makes a new one, vhost-user connects again. grant->fd[0] is
+	 * then the new one, under the old one's number. Returns 0, or -errno
+	 * with *err: grant->fd[0] is the old one, and it can be called again.
+	 * NULL where a type has no use for it.
 	 */
 	int (*renew)(const struct port_request *rq, struct port_grant *grant,
 		     struct error *err);
@@ -199,6 +235,20 @@ struct port_ops {
 	 * *err. */
 	struct port *(*open)(const struct port_request *rq,
 			     const struct port_grant *grant, struct error *err);
+	/*
+	 * Of a port with a resumed grant: the earlier process does nothing with
+	 * it any more, go on where it stopped. Called once, before the first
+	 * rx, tx and control; a port that is closed without it has touched
+	 * nothing. NULL: there is nothing to do.
+	 */
+	void (*take_over)(struct port *p);
+	/*
+	 * Do what the control descriptor waits for, in a bounded time. Returns
+	 * whether something changed that people want to know: state() says it.
+	 */
+	bool (*control)(struct port *p);
+	/* What there is to know of the other end. NULL: nothing. */
+	void (*state)(struct port *p, struct port_state *state);
 	/* Frees it. What was accepted by tx has been sent or written. */
 	void (*close)(struct port *p);
 	/* Waits until it has; nobody calls tx meanwhile. NULL: it always has
@@ -217,6 +267,18 @@ struct port_ops {
 	 */
 	unsigned int (*rx)(struct port *p, unsigned int queue, struct frame *f,
 			   unsigned int max, struct frame_arena *arena);
+	/*
+	 * The frames of the last rx of this queue are done with: they, their
+	 * heads and segments, aren't used again. Called after each rx that
+	 * returned frames, before the next one. NULL: no need.
+	 */
+	void (*rx_done)(struct port *p, unsigned int queue);
+	/*
+	 * Have queue_fd become readable with the next frame. Returns false
+	 * where there are some already: the queue is still awake. NULL: it
+	 * always does.
+	 */
+	bool (*rx_sleep)(struct port *p, unsigned int queue);
 	/*
 	 * Send the first frames of f[0..n). Returns how many went; where that
 	 * is less than n, *why says why f[returned] didn't, and the caller
@@ -244,6 +306,17 @@ struct port_keeper {
 	 */
 	int (*current)(void *ctx, const struct port_request *rq,
 		       const struct port_grant *grant, int *newfd);
+	/*
+	 * Keep a copy of `fd` for the process after this one, under a number
+	 * below PORT_HELD_MAX of this grant's; -1: drop what is there. It is
+	 * dropped with the grant. Returns 0 or -errno.
+	 */
+	int (*hold)(void *ctx, const struct port_grant *grant,
+		    unsigned int slot, int fd);
+	/* What is held there: a descriptor, the caller's; -ENOENT: nothing; or
+	 * -errno. */
+	int (*held)(void *ctx, const struct port_grant *grant,
+		    unsigned int slot);
 	void *ctx;
 };
 
@@ -260,7 +333,7 @@ const struct port_keeper *port_keeper(void);
 const struct port_ops *port_ops_find(const char *type);
 
 extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
-	port_ops_dummy;
+	port_ops_vhost_user, port_ops_dummy;
 
 /* Fill the common fields of a port that a type's open() has allocated. */
 void port_init(struct port *p, const struct port_ops *ops,

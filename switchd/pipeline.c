@@ -305,6 +305,8 @@ static void egress_flush(struct pipeline *pl, uint32_t out)
 	struct port_counters *c = &pl->counters[out];
 	struct frame *run[FRAME_BATCH_MAX];
 	uint64_t in_run = 0; /* frames in run[]: their tag is settled */
+	uint32_t takes = atomic_load_explicit(&p->port->tx_offloads,
+					      memory_order_relaxed);
 	unsigned int n = 0;
 
 	counter_add(&c->tx_copies, e->n);
@@ -325,7 +327,7 @@ static void egress_flush(struct pipeline *pl, uint32_t out)
 			tx_drop(c, DROP_MTU);
 			continue;
 		}
-		lacks = frame_offloads(f) & ~p->port->tx_offloads;
+		lacks = frame_offloads(f) & ~takes;
 		if (__builtin_expect(lacks & PORT_TX_ALL_GSO, 0)) {
 			tx_run(pl, out, run, n);
 			n = 0;

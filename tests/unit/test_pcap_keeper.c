@@ -111,7 +111,9 @@ static int keeper_current(void *ctx, const struct port_request *rq,
 /* Acquire over there; the grant that we get has no directory. */
 static void keeper_start(struct keeper *k, struct capture *c)
 {
-	struct port_keeper keeper = { keeper_renew, keeper_current, k };
+	struct port_keeper keeper = { .renew = keeper_renew,
+				      .current = keeper_current,
+				      .ctx = k };
 	int pair[2];
 
 	memset(k, 0, sizeof(*k));
