@@ -59,7 +59,8 @@ tests_sim_sim_threads_SOURCES = tests/sim/sim_threads.c $(SIM)
 thread_tests += tests/sim/sim_threads
 
 sim_tests += tests/sim/sim_workers
-tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c $(SIM)
+tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c \
+	tests/sim/source.c tests/sim/source.h $(SIM)
 thread_tests += tests/sim/sim_workers
 
 sim_tests += tests/sim/sim_fastpath
