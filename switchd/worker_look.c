@@ -230,8 +230,8 @@ static unsigned int look_all(struct worker *w, bool sleep)
 /* Has everybody else waited long enough? */
 static bool epoll_is_due(const struct worker *w)
 {
-	if (w->nhot && (w->hot_rounds >= WORKER_HOT_ROUNDS ||
-			w->hot_frames >= WORKER_HOT_FRAMES))
+	if (w->crowded || w->hot_frames >= WORKER_HOT_FRAMES ||
+	    (w->nhot && w->hot_rounds >= WORKER_HOT_ROUNDS))
 		return true;
 	if (!w->awake.n)
 		return !w->nhot;

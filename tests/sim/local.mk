@@ -63,6 +63,12 @@ tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c \
 	tests/sim/source.c tests/sim/source.h $(SIM)
 thread_tests += tests/sim/sim_workers
 
+sim_tests += tests/sim/sim_awake
+tests_sim_sim_awake_SOURCES = tests/sim/sim_awake.c \
+	tests/sim/memory.c tests/sim/memory.h \
+	tests/sim/source.c tests/sim/source.h $(SIM)
+thread_tests += tests/sim/sim_awake
+
 sim_tests += tests/sim/sim_fastpath
 tests_sim_sim_fastpath_SOURCES = tests/sim/sim_fastpath.c tests/sim/fast.h $(SIM)
 

@@ -243,7 +243,7 @@ static void quiet_ports_dont_move(void **state)
 static void moves_lose_and_reorder_nothing(void **state)
 {
 	struct source *s[SOURCES];
-	struct sw *sw = source_switch(3);
+	struct sw *sw = source_switch(3, true);
 	uint64_t made = 0;
 	uint32_t seed = 1;
 
@@ -300,7 +300,7 @@ static void port_ledger_closes(struct sw *sw, const char *name)
 static void workers_write_to_one_file_at_once(void **state)
 {
 	char file[] = "/tmp/sim_workers.XXXXXX", words[64];
-	struct sw *sw = source_switch(3);
+	struct sw *sw = source_switch(3, true);
 	struct error err = { 0 };
 	struct port_counters c;
 	json_t *params;
@@ -337,7 +337,7 @@ static void workers_write_to_one_file_at_once(void **state)
 /* An idle main thread: nothing but the workers' own quiescent points frees. */
 static void polling_workers_let_retired_memory_go_and_stop_at_once(void **st)
 {
-	struct sw *sw = source_switch(2);
+	struct sw *sw = source_switch(2, true);
 	uint64_t deadline;
 
 	(void)st;
@@ -413,7 +413,7 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 							   unsigned int poll_us)
 {
 	struct port_ops flood_ops, paced_ops;
-	struct sw *sw = source_switch(1);
+	struct sw *sw = source_switch(1, true);
 	struct source *paced;
 
 	sw->settings.poll_us = poll_us;

@@ -126,10 +126,10 @@ void sink_attach(struct sw *sw)
 			 0);
 }
 
-struct sw *source_switch(unsigned int workers)
+struct sw *source_switch(unsigned int workers, bool threads)
 {
 	const struct switch_options o = { .workers = workers,
-					  .threads = true,
+					  .threads = threads,
 					  .ports_max = 64 };
 	struct error err = { 0 };
 	struct sw *sw = switch_new(&o, &err);

@@ -39,8 +39,9 @@ struct sink {
 extern struct sink sink;
 extern struct port_ops source_ops, sink_ops;
 
-/* A switch whose workers run, and sources' operations as they are at first. */
-struct sw *source_switch(unsigned int workers);
+/* A switch, with threads or stepped by hand, and sources' operations as they
+ * are at first. */
+struct sw *source_switch(unsigned int workers, bool threads);
 
 /* What the sink knows a queue by. */
 uint32_t source_flow(const struct port *p, unsigned int queue);
