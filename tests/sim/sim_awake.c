@@ -339,13 +339,12 @@ static void busy_guests_keep_no_other_port_waiting(void **state)
 	switch_free(sw);
 }
 
-static void guest_beside_floods_gets_a_batch_a_round(void **state)
+static void guest_beside_seven_ports_gets_its_share(unsigned int burst)
 {
 	struct sw *sw = source_switch(1, false);
 	struct source *s[7];
 	struct memory *m;
 
-	(void)state;
 	sink_attach(sw);
 	m = memory_attach(sw, "m", "", 1);
 	settle(sw, 0);
@@ -354,7 +353,7 @@ static void guest_beside_floods_gets_a_batch_a_round(void **state)
 
 		snprintf(name, sizeof(name), "s%u", i);
 		s[i] = source_attach(sw, name, "", 1, 1);
-		s[i]->burst = FRAME_BATCH_MAX;
+		s[i]->burst = burst;
 	}
 	source_round(sw);
 	memory_put(m, 0, 100 * BURST);
@@ -362,10 +361,17 @@ static void guest_beside_floods_gets_a_batch_a_round(void **state)
 	for (int i = 1; i < 100; i++) {
 		assert_int_equal(count(&m->queue[0].batches), i);
 		/* Seven are too many to be hot: one batch of each. */
-		assert_int_equal(round_by(sw, 0), BURST + 7 * FRAME_BATCH_MAX);
+		assert_int_equal(round_by(sw, 0), BURST + 7 * burst);
 	}
 	assert_int_equal(atomic_load(&sink.wrong), 0);
 	switch_free(sw);
+}
+
+static void guest_and_busy_ports_get_a_batch_a_round_each(void **state)
+{
+	(void)state;
+	guest_beside_seven_ports_gets_its_share(FRAME_BATCH_MAX);
+	guest_beside_seven_ports_gets_its_share(1);
 }
 
 /* ---- With threads ---- */
@@ -638,7 +644,7 @@ int main(void)
 			queues_beyond_the_list_get_a_batch_a_round_as_well),
 		cmocka_unit_test(failed_port_is_looked_at_no_more),
 		cmocka_unit_test(busy_guests_keep_no_other_port_waiting),
-		cmocka_unit_test(guest_beside_floods_gets_a_batch_a_round),
+		cmocka_unit_test(guest_and_busy_ports_get_a_batch_a_round_each),
 		cmocka_unit_test(
 			no_wakeup_is_lost_whatever_happens_to_the_queues),
 		cmocka_unit_test(no_wakeup_is_lost_where_the_list_is_full),
