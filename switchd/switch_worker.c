@@ -12,8 +12,8 @@
  *
  * In between the queue is nobody's: a worker may have an event of it that is
  * older than the move, or still know it as hot or awake, and asks the snapshot.
- * A queue in memory that was awake still is, and tells nobody: therefore the
- *new worker begins with a look at it (worker_start_port, awake.h).
+ * A queue in memory that was awake still is, and tells nobody. So the one who
+ * gets it begins with a look at it (worker_start_port, awake.h).
  */
 #include "switchd/switch.h"
 
