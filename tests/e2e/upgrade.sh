@@ -55,7 +55,7 @@ cat >"$T/switchd.conf" <<J
   "ports": [ { "name": "cfg0", "type": "tap", "ifname": "cfg0",
 	       "mode": "trunk", "trunk": "10,20-30", "vlan": 1 } ] }
 J
-JOURNAL_STREAM=test switchd_start -c "$T/switchd.conf"
+JOURNAL_STREAM=0:0 switchd_start -c "$T/switchd.conf"
 n=0
 for g in "${GUESTS[@]:0:7}"; do
 	n=$((n + 1))
