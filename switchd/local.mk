@@ -8,6 +8,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/config_file.c \
 	switchd/config_line.c \
 	switchd/daemon.c switchd/daemon.h \
+	switchd/daemon_control.c \
 	switchd/daemon_orders.c \
 	switchd/daemon_start.c \
 	switchd/decide.h \
@@ -46,6 +47,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/sockets.c switchd/sockets.h \
 	switchd/static.c \
 	switchd/switch.c switchd/switch.h \
+	switchd/switch_control.c \
 	switchd/switch_fast.c switchd/switch_fast.h \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
 	switchd/switch_port.c \

@@ -99,6 +99,8 @@ static const char *link_word(const struct switch_port *p)
 		return "disabled";
 	if (!p->up)
 		return "down";
+	if (p->condition && !strcmp(p->condition, "broken"))
+		return "broken";
 	return p->carrier ? "up" : "no-carrier";
 }
 
