@@ -27,6 +27,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/method_fdb.c \
 	switchd/method_port.c \
 	switchd/method_switch.c \
+	switchd/method_vhost.c \
 	switchd/methods.c switchd/methods.h \
 	switchd/mirror.c \
 	switchd/monitor.c switchd/monitor.h \
