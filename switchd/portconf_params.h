@@ -12,9 +12,6 @@
 
 #define PORTCONF_WORKER_MAX 7 /* SWITCH_WORKERS_MAX - 1 */
 
-/* What fits into sun_path (unix(7)) with its NUL. */
-#define PORTCONF_SOCKET_MAX 107
-
 #define VLAN_ID_MAX 4094 /* IEEE 802.1Q-2022 table 9-2 */
 
 /* The words of the enums, NULL-terminated. */
@@ -108,7 +105,7 @@ extern const char *const portconf_roles[];
 			   "file format; pcapng names the ports (pcap)"),       \
 		PARAM_BOOL("segment",                                           \
 			   "write super-frames as segments (pcap)"),            \
-		PARAM_STRING("path", PORTCONF_SOCKET_MAX,                       \
+		PARAM_STRING("path", PORT_PATH_MAX - 1,                         \
 			     "socket of the front end (vhost-user)"),           \
 		PARAM_ENUM("role", portconf_roles,                              \
 			   "listen on the socket, or connect (vhost-user)")

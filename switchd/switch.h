@@ -322,8 +322,9 @@ void switch_control(struct sw *sw, struct switch_port *p);
 void switch_control_begin(struct switch_port *p);
 void switch_control_news(struct sw *sw, struct switch_port *p);
 
-/* ... and have resumed ports go on: nobody else does anything with them. */
-void switch_control_take_over(struct sw *sw);
+/* ... and have resumed ports go on, or all of them `again`: nobody else does
+ * anything with them. */
+void switch_control_take_over(struct sw *sw, bool again);
 
 /* ---- Workers (switch_worker.c) ---- */
 

@@ -66,12 +66,12 @@ void switch_control(struct sw *sw, struct switch_port *p)
 		switch_control_news(sw, p);
 }
 
-void switch_control_take_over(struct sw *sw)
+void switch_control_take_over(struct sw *sw, bool again)
 {
 	struct switch_port *p = NULL;
 
 	while ((p = switch_port_next(sw, p))) {
-		if (!p->grant.resumed || !p->port->ops->take_over)
+		if (!p->port->ops->take_over || !(again || p->grant.resumed))
 			continue;
 		p->port->ops->take_over(p->port);
 		switch_control_news(sw, p);

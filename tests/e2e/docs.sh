@@ -177,7 +177,7 @@ def examples():
         with open(f"{os.environ['T']}/example{number}.json", "w",
                   encoding="utf-8") as file:
             file.write(block)
-    return len(blocks) == 5
+    return len(blocks) == 6
 
 
 def readme():
@@ -263,8 +263,8 @@ for group in switchd ops users; do
 	grep -q "^$group:" "$T/group" || echo "$group:x:4321:" >>"$T/group"
 done
 
-claim "switchd.conf(5) has five examples" check examples
-for i in 0 1 2 3 4; do
+claim "switchd.conf(5) has six examples" check examples
+for i in 0 1 2 3 4 5; do
 	claim "example $i of switchd.conf(5) loads" loads "$T/example$i.json"
 done
 claim "the sample configuration loads" loads "$SRC/etc/switchd.conf"

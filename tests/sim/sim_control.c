@@ -253,6 +253,22 @@ static void resumed_port_is_taken_over_once_and_not_when_it_is_restored(
 	assert_int_equal(dummy_taken_over(sim_dummy(s, "old")), 1);
 }
 
+static void port_is_taken_over_again_where_another_one_may_have_had_it(
+	void **state)
+{
+	struct sim *s = *state;
+
+	sim_attach(s, "a", "");
+	say(s, "a", WELL);
+	pump(s);
+	json_array_clear(events);
+	switch_halt(s->sw);
+	assert_int_equal(dummy_taken_over(sim_dummy(s, "a")), 0);
+	assert_int_equal(switch_go_on(s->sw), 0);
+	assert_int_equal(dummy_taken_over(sim_dummy(s, "a")), 1);
+	no_event();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -267,6 +283,7 @@ int main(void)
 		TEST(port_that_stays_tells_what_it_kept_to_itself),
 		TEST(port_whose_type_says_nothing_is_up_by_its_device),
 		TEST(resumed_port_is_taken_over_once_and_not_when_it_is_restored),
+		TEST(port_is_taken_over_again_where_another_one_may_have_had_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -287,29 +287,6 @@ static void each_mistake_about_the_socket_has_a_name(void **state)
 			 7);
 }
 
-static void socket_path_is_as_long_as_the_kernel_takes(void **state)
-{
-	char params[256], path[128];
-	struct port_config c;
-	struct error err;
-
-	(void)state;
-	memset(path, 'x', sizeof(path));
-	path[0] = '/';
-	path[PORTCONF_SOCKET_MAX] = '\0';
-	snprintf(params, sizeof(params), "{'type':'vhost-user','path':'%s'}",
-		 path);
-	c = good(params);
-	assert_string_equal(c.request.vhost_user.path, path);
-	path[PORTCONF_SOCKET_MAX] = 'x';
-	path[PORTCONF_SOCKET_MAX + 1] = '\0';
-	snprintf(params, sizeof(params), "{'type':'vhost-user','path':'%s'}",
-		 path);
-	assert_int_equal(parse("p", params, NULL, &c, &err), -EINVAL);
-	assert_string_equal(err.reason, "too-long");
-	assert_string_equal(err.path, "path");
-}
-
 static void uplink_is_not_isolated_and_mtu_has_bounds(void **state)
 {
 	(void)state;
@@ -457,7 +434,6 @@ int main(void)
 		cmocka_unit_test(
 			vhost_user_is_a_socket_that_somebody_may_connect_to),
 		cmocka_unit_test(each_mistake_about_the_socket_has_a_name),
-		cmocka_unit_test(socket_path_is_as_long_as_the_kernel_takes),
 		cmocka_unit_test(uplink_is_not_isolated_and_mtu_has_bounds),
 		cmocka_unit_test(names_are_short_words_without_blanks),
 		cmocka_unit_test(profile_gives_what_is_not_given),
