@@ -111,6 +111,7 @@ PRIVATE = {"bad-grant", "bad-index", "bad-reply", "bad-request", "cannot-connect
            "cannot-listen", "connection-lost", "given-twice",
            "handed-over", "index-taken", "no-cpu-port",
            "no-isolation", "no-name", "no-netlink", "no-random", "no-socket-path",
+           "nobody-there",
            "no-such-name", "no-switch", "no-worker", "no-xdp", "not-fast",
            "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
 

@@ -146,7 +146,7 @@ claim "or a port" ports_are cfg vm1 vm2 vm3
 front_start own listen "$D/own"
 claim "somebody else listens" said own listening
 refused "where somebody listens already" 'in-use' path="$D/own"
-claim "he isn't bothered" front_said own listening
+claim "he sees no more of it than a call that ends" said own listening gone
 
 # ---- front ends come and go --------------------------------------------------
 
@@ -215,10 +215,13 @@ front c1 come
 claim "again when the next one does" said c1 listening "$features" \
 	listening "$features"
 claim "which are two" connections_are c1 2
-claim "one where somebody is" attach c2 path="$D/own" role=client
-claim "connects at once" said own listening "$features"
+front own come
+claim "one where somebody listens" said own listening gone listening
+claim "is attached" attach c2 path="$D/own" role=client
+claim "and connects at once" said own listening gone listening "$features"
 claim "detached, it hangs up" ctl port detach c2
-claim "the front end hears of it" said own listening "$features" gone
+claim "the front end hears of it" said own listening gone listening \
+	"$features" gone
 claim "the socket stays, for it is the front end's" test -S "$D/own"
 
 # ---- the switch process dies -------------------------------------------------
