@@ -120,7 +120,9 @@ json_t *method_guest(const struct switch_port *p)
 
 	vhost_user_info(p->port, &info);
 	for (uint32_t i = 0; i < info.rings && i < VHOST_RINGS_MAX; i++)
-		json_array_append_new(rings, ring_json(&info.ring[i], i));
+		if (info.ring[i].size || info.ring[i].started)
+			json_array_append_new(rings,
+					      ring_json(&info.ring[i], i));
 	o = json_pack("{s:s,s:s,s:i,s:s*,s:s*}", "path", v->path, "role",
 		      v->client ? "client" : "server", "queues",
 		      (int)p->port->queues, "condition", p->condition, "reason",
