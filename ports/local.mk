@@ -23,4 +23,4 @@ ports_libports_a_SOURCES = \
 	ports/ring.c ports/ring.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
 	ports/vhost_mem.h ports/vhost_ring.h ports/vhost_state.h \
-	ports/vhost_user.h
+	ports/vhost_user.h ports/vhost_user_acquire.c
