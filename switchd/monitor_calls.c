@@ -159,7 +159,9 @@ static int call_renew(struct call *c)
 		return -ENOENT;
 	if (!ops->renew)
 		return refused(c, "nothing to renew");
-	r = ops->renew(&g->rq, &g->grant, &c->err);
+	r = policy_check_renew(&c->m->policy, &g->rq, &c->err);
+	if (r == 0)
+		r = ops->renew(&g->rq, &g->grant, &c->err);
 	if (r == 0)
 		send_grant(c, ops, &g->grant);
 	return r;
