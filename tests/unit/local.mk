@@ -39,6 +39,7 @@ unit_tests += tests/unit/test_pcap_filter
 unit_tests += tests/unit/test_pcap_keeper
 unit_tests += tests/unit/test_pcap_resume
 unit_tests += tests/unit/test_ring
+unit_tests += tests/unit/test_vhost_acquire
 EXTRA_DIST += tests/unit/capture.h
 thread_tests += tests/unit/test_capfile
 thread_tests += tests/unit/test_pcap_filter
