@@ -109,10 +109,10 @@ def check_events():
 # can't happen.
 PRIVATE = {"bad-grant", "bad-index", "bad-memory", "bad-reply", "bad-request",
            "cannot-connect", "cannot-listen", "connection-lost", "given-twice",
-           "handed-over", "index-taken", "no-cpu-port", "no-isolation", "no-
-           name", "no-netlink", "no-random", "no-socket-path", "no-such-name",
-           "no-switch", "no-worker", "no-xdp", "nobody-there", "not-fast",
-           "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
+           "handed-over", "index-taken", "no-cpu-port", "no-isolation",
+           "no-name", "no-netlink", "no-random", "no-socket-path",
+           "no-such-name", "no-switch", "no-worker", "no-xdp", "nobody-there",
+           "not-fast", "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
 
 
 def check_reasons():
