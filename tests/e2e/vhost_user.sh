@@ -273,6 +273,36 @@ claim "the switch process is killed, and another one comes" wait_until 10 \
 goes_on "after its death" 1
 claim "the switch is upgraded" ctl switch upgrade
 goes_on "after the upgrade" 2
+claim_equal "the switch died once, by our hand" 1 \
+	"$(grep -c 'the switch died' "$T/switchd.log")"
+
+# Whichever of two processes is killed, when: the other one, or the next, goes on.
+one_switch() {
+	local pids
+	read -ra pids <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
+	((${#pids[@]} == 1)) && switchd_answers
+}
+
+delays=(0 1 2 4 6)
+[[ $TEST_SANITIZED == no ]] || delays=(0 100 300)
+killed=0
+for which in old new; do
+	for ms in "${delays[@]}"; do
+		assassin "$which" "$ms"
+		ctl switch upgrade >&2 || true
+		wait "$KILLER" || true
+		! grep -q killed "$T/assassin" || killed=$((killed + 1))
+		claim "the $which one killed in an upgrade, after $ms ms: one runs" \
+			wait_until 20 one_switch
+		front a ask
+		a+=("$features")
+		claim "the connection goes on" said a "${a[@]}"
+		front c1 ask
+		c1+=("$features")
+		claim "so does a client's" said c1 "${c1[@]}"
+	done
+done
+claim "some were killed in time" test "$killed" -ge 4
 
 # ---- the end -----------------------------------------------------------------
 
@@ -283,8 +313,6 @@ front a come
 claim "and nobody can connect" said a "${a[@]}" gone refused
 claim "its path is free" attach vm9 path="$D/vm1"
 claim "two at once can be attached and detached" attach vm10 path="$D/vm10"
-claim_equal "the switch died once, by our hand" 1 \
-	"$(grep -c 'the switch died' "$T/switchd.log")"
 claim "the switch ends" switchd_stop
 claim_equal "and leaves only what is others'" "c1 own" \
 	"$(find "$D" -mindepth 1 -printf '%f\n' | sort | tr '\n' ' ' |
