@@ -187,6 +187,30 @@ claim "its front end hears of it" said cfg "$features" "$features" \
 front cfg come
 claim "and can connect to the new one" said cfg "$features" "$features" \
 	"$features" gone "$several"
+two_ports() { # PATH PATH: of cfg and cfg2, in the configuration
+	jq --arg a "$D/$1" --arg b "$D/$2" '.ports = [.ports[0],
+		{name: "cfg2", type: "vhost-user"}] |
+		.ports[0].path = $a | .ports[1].path = $b' \
+		"$T/switchd.conf" >"$T/new"
+	cat "$T/new" >"$T/switchd.conf"
+}
+two_ports cfg cfg
+claim "a configuration with a socket twice is refused" says \
+	'path-attached, at ports.1..path' ctl config apply
+claim "and undone" ports_are cfg vm1 vm2 vm3
+two_ports cfg cfg2
+claim "with two of them it's fine" ctl config apply
+two_ports cfg2 cfg
+claim "they may swap" ctl config apply
+front_start swapped connect "$D/cfg"
+claim "and each is the other" said swapped "$features"
+claim "as they say" ctl_is ".guest.path == \"$D/cfg\" and
+	.guest.connections == 1" port show cfg2
+front swapped leave
+jq --arg d "$D" '.ports = [.ports[0]] | .ports[0].path = $d + "/cfg"' \
+	"$T/switchd.conf" >"$T/new"
+cat "$T/new" >"$T/switchd.conf"
+claim "back to one" ctl config apply
 claim "ports by hand stay" ports_are cfg vm1 vm2 vm3
 claim "the configuration is saved" ctl config save
 # shellcheck disable=SC2016 # jq's own
