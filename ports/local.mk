@@ -29,4 +29,4 @@ ports_libports_a_SOURCES = \
 	ports/vhost_ring.c ports/vhost_ring.h \
 	ports/vhost_split.c \
 	ports/vhost_state.c ports/vhost_state.h \
-	ports/vhost_user.h
+	ports/vhost_user.h ports/vhost_user_acquire.c

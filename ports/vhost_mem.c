@@ -228,6 +228,13 @@ static int file_check(int fd, struct memory_file *file, struct error *err)
 	return 0;
 }
 
+bool vhost_mem_file_fit(int fd)
+{
+	struct memory_file file;
+
+	return file_check(fd, &file, NULL) == 0;
+}
+
 /* Checks everything but the file's type. */
 static int file_map(const struct memory_file *file, uint64_t offset,
 		    uint64_t size, uint8_t **host, struct vhost_mapping **out,

@@ -56,6 +56,10 @@ struct vhost_log {
  * Returns 0 or -errno. */
 int vhost_mem_guard(void) __attribute__((warn_unused_result));
 
+/* Is it a file of a kind that is mapped? Any descriptor, borrowed; nobody is
+ * waited for. */
+bool vhost_mem_file_fit(int fd);
+
 /*
  * Map one more region. fd is borrowed. Returns 0; -EINVAL: addresses that wrap,
  * overlap or don't agree with the file; -ENOSPC: VHOST_REGIONS_MAX or

@@ -16,6 +16,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/fastpath_map.c switchd/fastpath_map.h \
 	switchd/fastpath_mix.c switchd/fastpath_mix.h \
 	switchd/grants.c switchd/grants.h \
+	switchd/grants_held.c switchd/grants_held.h \
 	switchd/helper.c switchd/helper.h \
 	switchd/isolate.c switchd/isolate.h \
 	switchd/isolate_internal.h \

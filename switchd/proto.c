@@ -218,6 +218,9 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text netdev[] = { TEXT(netdev.ifname) };
 	static const struct text pcap[] = { TEXT(pcap.file),
 					    TEXT(pcap.filter) };
+	static const struct text vhost_user[] = { TEXT(vhost_user.path),
+						  TEXT(vhost_user.owner),
+						  TEXT(vhost_user.group) };
 	static const size_t common_flags[] = { FLAG(enabled) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
@@ -226,6 +229,7 @@ bool proto_request_sane(const struct proto_msg *m)
 					       FLAG(netdev.fast) };
 	static const size_t pcap_flags[] = { FLAG(pcap.classic),
 					     FLAG(pcap.segment) };
+	static const size_t vhost_user_flags[] = { FLAG(vhost_user.client) };
 	const struct port_request *rq = &m->request;
 
 	if (!texts_end(rq, common, COUNT(common)) ||
@@ -243,5 +247,9 @@ bool proto_request_sane(const struct proto_msg *m)
 	if (!strcmp(rq->type, "pcap"))
 		return texts_end(rq, pcap, COUNT(pcap)) &&
 		       flags_are(rq, pcap_flags, COUNT(pcap_flags));
+	if (!strcmp(rq->type, "vhost-user"))
+		return texts_end(rq, vhost_user, COUNT(vhost_user)) &&
+		       rq->vhost_user.queues <= PORT_FDS_MAX &&
+		       flags_are(rq, vhost_user_flags, COUNT(vhost_user_flags));
 	return false; /* a type that needs nobody's help, or none at all */
 }

@@ -55,6 +55,8 @@ enum proto_type {
 	PROTO_FASTPATH, /* answer: fastpath, descriptors: enum fastpath_fd */
 	PROTO_PLACE,	/* handle, arg: port index; FASTPATH_NO_PORT: none */
 	PROTO_XDP,	/* handle, arg: 0 off, 1 on */
+	PROTO_HOLD,	/* handle, arg: number, a descriptor or none: drop it */
+	PROTO_HELD,	/* handle, arg: number; answer: that descriptor */
 
 	/* Orders to the switch. */
 	PROTO_GO = 64,	 /* an upgrade: you are the switch now */
