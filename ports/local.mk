@@ -27,6 +27,9 @@ ports_libports_a_SOURCES = \
 	ports/vhost_msg.c ports/vhost_msg.h \
 	ports/vhost_packed.c \
 	ports/vhost_ring.c ports/vhost_ring.h \
+	ports/vhost_session.c ports/vhost_session.h \
+	ports/vhost_session_internal.h ports/vhost_session_keep.c \
+	ports/vhost_session_memory.c ports/vhost_session_ring.c \
 	ports/vhost_split.c \
 	ports/vhost_state.c ports/vhost_state.h \
-	ports/vhost_user.h ports/vhost_user_acquire.c
+	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c
