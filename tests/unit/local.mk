@@ -80,3 +80,4 @@ tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
 	$(VHOST_DRIVER)
 VHOST_FRONT = tests/unit/vhost_front.c tests/unit/vhost_front.h \
 	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
+unit_tests += tests/unit/test_vhost_msg
