@@ -317,6 +317,7 @@ static void hook_leave(void *ctx, int conn)
 	struct vhost_user *v = ctx;
 
 	(void)epoll_ctl(v->port.control_fd, EPOLL_CTL_DEL, conn, NULL);
+	atomic_store(&v->rarp, 0);
 }
 
 /* ---- The socket: main thread ---- */

@@ -81,3 +81,10 @@ tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
 VHOST_FRONT = tests/unit/vhost_front.c tests/unit/vhost_front.h \
 	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
 unit_tests += tests/unit/test_vhost_msg
+EXTRA_DIST += tests/unit/vhost_port.h
+unit_tests += tests/unit/test_vhost_session
+tests_unit_test_vhost_session_SOURCES = tests/unit/test_vhost_session.c \
+	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_memory
+tests_unit_test_vhost_memory_SOURCES = tests/unit/test_vhost_memory.c \
+	$(VHOST_FRONT)
