@@ -75,3 +75,6 @@ VHOST_DRIVER = tests/unit/vhost_driver.c tests/unit/vhost_driver.h \
 unit_tests += tests/unit/test_vhost_ring
 tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
 	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_hostile
+tests_unit_test_vhost_hostile_SOURCES = tests/unit/test_vhost_hostile.c \
+	$(VHOST_DRIVER)
