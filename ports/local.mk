@@ -22,6 +22,7 @@ ports_libports_a_SOURCES = \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
-	ports/vhost_mem.c ports/vhost_mem.h ports/vhost_ring.h \
-	ports/vhost_state.c ports/vhost_state.h \
+	ports/vhost_chain.h ports/vhost_mem.c ports/vhost_mem.h \
+	ports/vhost_packed.c ports/vhost_ring.c ports/vhost_ring.h \
+	ports/vhost_split.c ports/vhost_state.c ports/vhost_state.h \
 	ports/vhost_user.h

@@ -74,3 +74,11 @@ unit_tests += tests/unit/test_guest_frame
 tests_unit_test_guest_frame_SOURCES = tests/unit/test_guest_frame.c \
 	tests/bench/guest_frame.c tests/bench/guest_frame.h tests/bench/tool.h
 tests_unit_test_guest_frame_LDADD = $(CMOCKA_LIBS)
+VHOST_DRIVER = tests/unit/vhost_driver.c tests/unit/vhost_driver.h \
+	tests/unit/vhost_rig.h
+unit_tests += tests/unit/test_vhost_ring
+tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
+	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_hostile
+tests_unit_test_vhost_hostile_SOURCES = tests/unit/test_vhost_hostile.c \
+	$(VHOST_DRIVER)
