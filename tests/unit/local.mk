@@ -82,3 +82,9 @@ tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
 unit_tests += tests/unit/test_vhost_hostile
 tests_unit_test_vhost_hostile_SOURCES = tests/unit/test_vhost_hostile.c \
 	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_resume
+tests_unit_test_vhost_resume_SOURCES = tests/unit/test_vhost_resume.c \
+	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_notify
+tests_unit_test_vhost_notify_SOURCES = tests/unit/test_vhost_notify.c \
+	$(VHOST_DRIVER)

@@ -300,8 +300,7 @@ static void ring_isnt_taken_twice(void **state)
 	/* As if the next lap's were there before this one's came back. */
 	for (unsigned int i = 0; i < 8; i++) {
 		put_ring(g, i, OK, 100, 0, 0);
-		put16(g->r.desc + 16 * i + 14,
-		      1u << VRING_PACKED_DESC_F_USED);
+		put16(g->r.desc + 16 * i + 14, 1u << VRING_PACKED_DESC_F_USED);
 	}
 	n = rig_receive(g, 8);
 	vhost_ring_done(&g->r);
