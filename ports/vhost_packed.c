@@ -266,12 +266,13 @@ static void finish_giving(struct vhost_ring *r, vhost_pos giving)
 
 	for (uint32_t i = 0; i < n && n <= VHOST_TAKEN_MAX; i++)
 		count += r->place->taken[i].count;
-	if (!n || n > VHOST_TAKEN_MAX ||
-	    count != pos_between(r, r->used, giving) || count > r->size) {
+	if (n > VHOST_TAKEN_MAX || count > r->size ||
+	    (n && count != pos_between(r, r->used, giving))) {
 		vhost_break(r, "positions that can't be");
 		return;
 	}
-	if (!(flags & USED) == !(r->used & WRAP))
+	/* None: it has jumped, see give_back(). */
+	if (!n || !(flags & USED) == !(r->used & WRAP))
 		r->used = giving;
 	else
 		r->used = write_used(r, n);
@@ -286,12 +287,9 @@ static void finish_giving(struct vhost_ring *r, vhost_pos giving)
  */
 static void give_back(struct vhost_ring *r, vhost_pos avail)
 {
-	vhost_pos used = r->used;
 	struct vhost_head h;
 
-	if (pos_between(r, used, avail) > r->size)
-		avail = used;
-	for (r->avail = used; r->avail != avail;) {
+	while (r->avail != avail && pos_between(r, r->used, avail) <= r->size) {
 		struct vhost_chain c;
 
 		c.write = false;
@@ -305,6 +303,13 @@ static void give_back(struct vhost_ring *r, vhost_pos avail)
 		if (r->avail == avail || r->ntaken == VHOST_TAKEN_MAX)
 			packed_publish(r);
 	}
+	if (r->used == avail)
+		return;
+	r->broken = NULL;
+	r->used = r->avail = avail;
+	atomic_store(&r->place->ntaken, 0);
+	atomic_store(&r->place->giving, avail);
+	packed_given(r);
 }
 
 static void packed_start(struct vhost_ring *r)
