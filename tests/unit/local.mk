@@ -101,3 +101,6 @@ tests_unit_test_vhost_resume_SOURCES = tests/unit/test_vhost_resume.c \
 unit_tests += tests/unit/test_vhost_notify
 tests_unit_test_vhost_notify_SOURCES = tests/unit/test_vhost_notify.c \
 	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_port
+tests_unit_test_vhost_port_SOURCES = tests/unit/test_vhost_port.c \
+	$(VHOST_FRONT)
