@@ -138,35 +138,40 @@ static void drop_held(struct vhost_session *s)
 		vhost_session_hold(s, slot, -1);
 }
 
+/* It can't go on: nor may the front end think so. */
+static void start_over(struct vhost_session *s, const char *why)
+{
+	log_warning("port",
+		    "%s: the connection of the process before us is dropped: "
+		    "%s",
+		    s->name, why);
+	if (s->conn >= 0) {
+		vhost_session_end(s, "a restart couldn't go on with it");
+		return;
+	}
+	drop_held(s);
+	vhost_session_reset(s);
+}
+
 bool vhost_session_resume(struct vhost_session *s)
 {
 	const struct vhost_state *st = s->state;
-	const char *why = NULL;
 
-	if (!vhost_state_sane(st))
-		why = "what it has left makes no sense";
-	else if (st->busy)
-		why = "it was in the middle of a message";
-	else if (st->connection == VHOST_SLOT_NONE)
+	if (!vhost_state_sane(st)) {
+		start_over(s, "what it has left makes no sense");
 		return false;
-	if (why) {
-		log_warning("port",
-			    "%s: the connection of the process before us is "
-			    "dropped: %s",
-			    s->name, why);
-		drop_held(s);
-		vhost_session_reset(s);
+	}
+	if (st->busy) {
+		start_over(s, "it was in the middle of a message");
+		return false;
+	}
+	if (st->connection == VHOST_SLOT_NONE)
+		return false;
+	if (!resume_all(s)) {
+		start_over(s, "something that it had is missing");
 		return false;
 	}
 	s->connections++;
-	if (!resume_all(s)) {
-		log_warning("port",
-			    "%s: the connection of the process before us is "
-			    "dropped: something that it had is missing",
-			    s->name);
-		vhost_session_end(s, "a restart didn't find all that it needs");
-		return false;
-	}
 	s->hooks.features(s->hooks.ctx, st->features);
 	vhost_session_pause(s);
 	vhost_session_unpause(s);

@@ -402,7 +402,7 @@ int vhost_set_vring_kick(struct vhost_session *s)
 	if (!vhost_session_has(s, VHOST_FEATURE_PROTOCOL))
 		saved->enabled = true;
 	vhost_session_unpause(s);
-	return l->problem || s->broken ? REFUSED : 0;
+	return l->problem || saved->broken ? REFUSED : 0;
 }
 
 int vhost_set_vring_call(struct vhost_session *s)

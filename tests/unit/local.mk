@@ -104,3 +104,6 @@ tests_unit_test_vhost_notify_SOURCES = tests/unit/test_vhost_notify.c \
 unit_tests += tests/unit/test_vhost_port
 tests_unit_test_vhost_port_SOURCES = tests/unit/test_vhost_port.c \
 	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_restart
+tests_unit_test_vhost_restart_SOURCES = tests/unit/test_vhost_restart.c \
+	$(VHOST_FRONT)

@@ -1,8 +1,6 @@
 /* Frames through ports, several queues, front ends that come and go. */
 #include "tests/unit/vhost_port.h"
 
-#include <sys/un.h>
-
 /* ---- Frames ---- */
 
 /* All that waits at a queue of `from` goes to `to` as it is. */
@@ -617,29 +615,6 @@ static void moved_guest_is_announced(void **state)
 
 /* ---- role=client ---- */
 
-static int listen_at(const char *path)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	return fd;
-}
-
-static void client_accepted(struct rig *r, int listener)
-{
-	if (r->front)
-		front_free(r->front);
-	r->front = front_new(rig_pump, r);
-	front_accept(r->front, listener);
-	front_start(r->front, front_features, 1, 1, 256);
-	front_offer(r->front, 0, 10);
-	rig_works(r, 1);
-}
-
 static void client_connects_again_and_again(void **state)
 {
 	struct rig *r = *state;
@@ -655,18 +630,18 @@ static void client_connects_again_and_again(void **state)
 		rig_pump(r);
 		assert_string_equal(rig_state(r).condition, "waiting");
 	}
-	listener = listen_at(r->rq.vhost_user.path);
-	client_accepted(r, listener);
+	listener = rig_listen(r);
+	rig_accepted(r, listener);
 	for (unsigned int i = 0; i < 3; i++) {
 		front_hang_up(r->front);
 		rig_until(r, "waiting");
-		client_accepted(r, listener);
+		rig_accepted(r, listener);
 	}
 	/* Whoever listens there begins anew. */
 	close(listener);
 	assert_int_equal(unlink(r->rq.vhost_user.path), 0);
-	listener = listen_at(r->rq.vhost_user.path);
-	client_accepted(r, listener);
+	listener = rig_listen(r);
+	rig_accepted(r, listener);
 	assert_int_equal(rig_info(r).connections, 5);
 	close(listener);
 }
@@ -674,12 +649,12 @@ static void client_connects_again_and_again(void **state)
 static void client_connects_at_once_where_somebody_listens(void **state)
 {
 	struct rig *r = *state;
-	int listener = listen_at(r->rq.vhost_user.path);
+	int listener = rig_listen(r);
 
 	r->rq.vhost_user.client = true;
 	rig_acquire(r, 1);
 	assert_string_equal(rig_state(r).condition, "connected");
-	client_accepted(r, listener);
+	rig_accepted(r, listener);
 	close(listener);
 }
 

@@ -28,6 +28,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/unit/fds.h"
@@ -302,6 +303,31 @@ static inline void rig_works(struct rig *r, uint32_t n)
 	rig_expect(r, 0, n, 1, 60);
 	rig_sends(r, n + 1, 60);
 	rig_guest_got(r, 0, n + 1, 60);
+}
+
+/* Somebody else listens where the port connects to. */
+static inline int rig_listen(const struct rig *r)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/vm1.sock", r->dir);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	return fd;
+}
+
+/* The port has connected; its front end is one that works. */
+static inline void rig_accepted(struct rig *r, int listener)
+{
+	if (r->front)
+		front_free(r->front);
+	r->front = front_new(rig_pump, r);
+	front_accept(r->front, listener);
+	front_start(r->front, front_features, 1, 1, 256);
+	front_offer(r->front, 0, 10);
+	rig_works(r, 1);
 }
 
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
