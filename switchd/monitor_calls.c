@@ -2,6 +2,7 @@
 #include "switchd/monitor_internal.h"
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
@@ -483,7 +484,7 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
 			      "the monitor has no descriptors left")
 		  : answer_for(&c);
-	proto_discard_fds(c.fd, came);
+	fds_discard(c.fd, came);
 	msg.head.result = r;
 	if (r < 0) {
 		msg.error = c.err;

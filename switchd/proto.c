@@ -1,5 +1,7 @@
 #include "switchd/proto.h"
 
+#include "base/fds.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -14,18 +16,6 @@ void proto_close_fds(const int *fd, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
 		close(fd[i]);
-}
-
-void proto_discard_fds(const int *fd, unsigned int n)
-{
-	const struct linger none = { 0 };
-
-	for (unsigned int i = 0; i < n; i++) {
-		/* Most are no sockets, and don't mind. */
-		(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
-				 sizeof(none));
-		close(fd[i]);
-	}
 }
 
 int proto_pair(int fd[2])
@@ -180,7 +170,7 @@ int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 				      : check(m, buf, (size_t)got,
 					      msg.msg_flags & MSG_CTRUNC, nfds);
 	if (r < 0)
-		proto_discard_fds(fd, nfds);
+		fds_discard(fd, nfds);
 	if (r == 0 || r == -EMFILE)
 		end_texts(m);
 	return r;

@@ -166,10 +166,4 @@ int proto_pair(int fd[2]) __attribute__((warn_unused_result));
 /* Close them all. */
 void proto_close_fds(const int *fd, unsigned int n);
 
-/*
- * The same for what somebody has sent whom we don't trust: it may be a socket
- * whose close would linger (SO_LINGER), which must not hold us up.
- */
-void proto_discard_fds(const int *fd, unsigned int n);
-
 #endif
