@@ -41,6 +41,9 @@
 /* A ring and what is around it; even ones lead to the guest. */
 struct vhost_line {
 	_Alignas(64) pthread_mutex_t lock;
+	/* The main thread waits for the lock. A worker that takes it again as
+	 * soon as it has let go of it would keep it out for ever. */
+	_Atomic bool wanted;
 	bool took; /* frames of the last receive aren't given back */
 	bool told; /* that it is broken */
 	struct vhost_ring ring;

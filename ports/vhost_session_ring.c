@@ -164,8 +164,12 @@ static unsigned int nth(const struct vhost_session *s, unsigned int n)
 
 void vhost_session_pause(struct vhost_session *s)
 {
-	for (unsigned int n = 0; n < s->rings; n++)
-		(void)pthread_mutex_lock(&s->line[nth(s, n)].lock);
+	for (unsigned int n = 0; n < s->rings; n++) {
+		struct vhost_line *l = &s->line[nth(s, n)];
+
+		atomic_store(&l->wanted, true);
+		(void)pthread_mutex_lock(&l->lock);
+	}
 	for (unsigned int i = 0; i < s->rings; i++)
 		line_stop(s, i);
 }
@@ -184,16 +188,10 @@ static void line_complain(const struct vhost_line *l)
 static void tell_port(struct vhost_session *s, unsigned int i)
 {
 	struct vhost_line *l = &s->line[i];
-	bool running;
 	const char *why;
 
-	(void)pthread_mutex_lock(&l->lock);
-	running = l->ring.running;
-	(void)pthread_mutex_unlock(&l->lock);
-	if (s->hooks.ring(s->hooks.ctx, i, running, &why)) {
-		l->running = running;
+	if (s->hooks.ring(s->hooks.ctx, i, l->running, &why))
 		return;
-	}
 	(void)pthread_mutex_lock(&l->lock);
 	vhost_ring_stop(&l->ring);
 	(void)pthread_mutex_unlock(&l->lock);
@@ -219,8 +217,13 @@ void vhost_session_unpause(struct vhost_session *s)
 		for (unsigned int i = 0; i < s->rings && s->broken; i++)
 			line_stop(s, i);
 	}
-	for (unsigned int n = 0; n < s->rings; n++)
-		(void)pthread_mutex_unlock(&s->line[nth(s, n)].lock);
+	for (unsigned int n = 0; n < s->rings; n++) {
+		struct vhost_line *l = &s->line[nth(s, n)];
+
+		l->running = l->ring.running;
+		atomic_store(&l->wanted, false);
+		(void)pthread_mutex_unlock(&l->lock);
+	}
 	for (unsigned int i = 0; i < s->rings; i++) {
 		tell_port(s, i);
 		if (s->broken && !was && s->state->ring[i].broken)
@@ -414,10 +417,13 @@ int vhost_set_vring_call(struct vhost_session *s)
 	if (r < 0)
 		return r;
 	l = &s->line[i];
+	/* Guests have it changed while they run: not for long. */
+	atomic_store(&l->wanted, true);
 	(void)pthread_mutex_lock(&l->lock);
-	put_fd(s, &l->call, &s->state->ring[i].call, fd, VHOST_SLOT_CALL + i);
 	l->ring.call = fd;
+	atomic_store(&l->wanted, false);
 	(void)pthread_mutex_unlock(&l->lock);
+	put_fd(s, &l->call, &s->state->ring[i].call, fd, VHOST_SLOT_CALL + i);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,6 +16,9 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+/* A sender that finds the main thread waiting lets it go first, so often. */
+#define YIELDS_MAX 8
 
 /* Between two attempts to get a socket that works. */
 #define REDIAL_MIN_MS 100
@@ -115,6 +119,8 @@ static unsigned int vhost_user_rx(struct port *p, unsigned int queue,
 	struct vhost_line *l = &v->session.line[2 * queue + 1];
 	unsigned int n = 0, got = 0;
 
+	if (atomic_load_explicit(&l->wanted, memory_order_relaxed))
+		return 0;
 	take_nudge(&v->queue[queue]);
 	if (!queue && atomic_load_explicit(&v->rarp, memory_order_relaxed) &&
 	    max)
@@ -198,6 +204,11 @@ static unsigned int send_burst(struct vhost_user *v, unsigned int ring,
 	struct vhost_line *l = &v->session.line[ring];
 	unsigned int sent = 0;
 
+	for (unsigned int i = 0; i < YIELDS_MAX; i++) {
+		if (!atomic_load_explicit(&l->wanted, memory_order_relaxed))
+			break;
+		(void)sched_yield();
+	}
 	(void)pthread_mutex_lock(&l->lock);
 	if (l->ring.running)
 		sent = vhost_ring_send(&l->ring, f, n, why);

@@ -107,3 +107,7 @@ tests_unit_test_vhost_port_SOURCES = tests/unit/test_vhost_port.c \
 unit_tests += tests/unit/test_vhost_restart
 tests_unit_test_vhost_restart_SOURCES = tests/unit/test_vhost_restart.c \
 	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_changes
+tests_unit_test_vhost_changes_SOURCES = tests/unit/test_vhost_changes.c \
+	$(VHOST_FRONT)
+thread_tests += tests/unit/test_vhost_changes

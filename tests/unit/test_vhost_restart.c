@@ -520,6 +520,10 @@ static void client_goes_on_and_has_the_keeper_dial(void **state)
 	restart(r);
 	assert_string_equal(rig_state(r).condition, "running");
 	rig_works(r, 3);
+	/* We end it, though the keeper has it too. */
+	front_send_raw(r->front, "nonsense, all of it", 20, NULL, 0);
+	front_gone(r->front);
+	rig_accepted(r, listener);
 	/* It ends, and begins anew after a restart as well. */
 	front_hang_up(r->front);
 	rig_until(r, "waiting");
@@ -531,7 +535,11 @@ static void client_goes_on_and_has_the_keeper_dial(void **state)
 	front_hang_up(r->front);
 	live(r);
 	rig_accepted(r, listener);
+	/* Nobody is left to connect to: it waits. */
 	close(listener);
+	front_hang_up(r->front);
+	rig_pump(r);
+	assert_string_equal(rig_state(r).condition, "waiting");
 	end(r);
 }
 

@@ -376,6 +376,33 @@ static void ring_without_kick_never_sleeps(void **state)
 	assert_false(r->port->ops->rx_sleep(r->port, 0));
 }
 
+static void kick_that_was_replaced_wakes_nobody(void **state)
+{
+	int old = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct rig *r = *state;
+
+	rig_acquire(r, 1);
+	rig_guest(r, front_features);
+	assert_int_equal(
+		front_ack_fd(r->front, VHOST_REQUEST_SET_VRING_KICK, 1, old),
+		0);
+	assert_int_equal(front_ack_fd(r->front, VHOST_REQUEST_SET_VRING_KICK, 1,
+				      r->front->ring[1]->kick),
+			 0);
+	rig_expect(r, 0, 0, 0, 60);
+	assert_true(r->port->ops->rx_sleep(r->port, 0));
+	assert_int_equal(eventfd_write(old, 1), 0);
+	assert_false(rig_readable(r->port->queue_fd[0], 0));
+	assert_int_equal(eventfd_write(r->front->ring[1]->kick, 1), 0);
+	assert_true(rig_readable(r->port->queue_fd[0], 0));
+	/* Nor does one of a ring that was stopped. */
+	(void)front_get_base(r->front, 1);
+	rig_expect(r, 0, 0, 0, 60);
+	assert_int_equal(eventfd_write(r->front->ring[1]->kick, 1), 0);
+	assert_false(rig_readable(r->port->queue_fd[0], 0));
+	close(old);
+}
+
 static void rings_that_there_arent_end_the_connection(void **state)
 {
 	struct rig *r = *state;
@@ -714,6 +741,7 @@ int main(void)
 		RIG_TEST(call_may_change_while_the_ring_runs),
 		RIG_TEST(descriptors_that_could_have_us_wait_are_refused),
 		RIG_TEST(ring_without_kick_never_sleeps),
+		RIG_TEST(kick_that_was_replaced_wakes_nobody),
 		RIG_TEST(rings_that_there_arent_end_the_connection),
 		RIG_TEST(queue_sizes_are_those_of_virtio),
 		RIG_TEST(ring_outside_of_memory_is_refused_until_it_is_inside),

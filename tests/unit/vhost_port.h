@@ -69,9 +69,12 @@ static inline void rig_guarded(void)
 static inline void rig_pump(void *ctx)
 {
 	struct rig *r = ctx;
+	unsigned int n = 0;
 
-	while (r->port && rig_readable(r->port->control_fd, 0))
+	while (r->port && rig_readable(r->port->control_fd, 0)) {
 		r->changes += r->port->ops->control(r->port);
+		assert_true(n++ < 10000); /* it would never be done */
+	}
 }
 
 static inline struct port_state rig_state(struct rig *r)
