@@ -225,7 +225,7 @@ static int call_hold(struct call *c)
 	if (!g)
 		return -ENOENT;
 	if (c->msg->head.nfds > 1 || number >= PORT_HELD_MAX ||
-	    (fd >= 0 && !grants_held_fit(fd)))
+	    (fd >= 0 && !proto_fd_plain(fd)))
 		return refused(c, "nothing to hold");
 	r = grants_held_put(&g->held, number, fd);
 	return r < 0 ? error_set(&c->err, -r, "no-descriptor", NULL,
@@ -472,6 +472,7 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	struct proto_msg msg;
 	struct call c = { .m = m, .slot = slot, .msg = &msg, .made = -1 };
 	unsigned int came;
+	int discarded;
 	int r = proto_receive(m->child[slot].calls, &msg, c.fd, 0);
 
 	if (r == -ETIMEDOUT)
@@ -483,13 +484,14 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
 			      "the monitor has no descriptors left")
 		  : answer_for(&c);
-	proto_discard_fds(c.fd, came);
+	discarded = proto_discard_fds(c.fd, came);
 	msg.head.result = r;
 	if (r < 0) {
 		msg.error = c.err;
 		c.nsend = 0;
 	}
-	r = proto_send(m->child[slot].calls, &msg, c.send, c.nsend);
+	r = discarded ? -EPROTO
+		      : proto_send(m->child[slot].calls, &msg, c.send, c.nsend);
 	if (c.made >= 0)
 		close(c.made);
 	return r;

@@ -16,18 +16,6 @@ void proto_close_fds(const int *fd, unsigned int n)
 		close(fd[i]);
 }
 
-void proto_discard_fds(const int *fd, unsigned int n)
-{
-	const struct linger none = { 0 };
-
-	for (unsigned int i = 0; i < n; i++) {
-		/* Most are no sockets, and don't mind. */
-		(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
-				 sizeof(none));
-		close(fd[i]);
-	}
-}
-
 int proto_pair(int fd[2])
 {
 	/* Blocking or not is said with each call. */
@@ -179,8 +167,10 @@ int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 	r = msg.msg_flags & MSG_TRUNC ? -EPROTO
 				      : check(m, buf, (size_t)got,
 					      msg.msg_flags & MSG_CTRUNC, nfds);
+	/* Who sends such a thing isn't listened to any more, or has no
+	 * descriptors to send (-EMFILE). */
 	if (r < 0)
-		proto_discard_fds(fd, nfds);
+		(void)proto_discard_fds(fd, nfds);
 	if (r == 0 || r == -EMFILE)
 		end_texts(m);
 	return r;

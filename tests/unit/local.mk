@@ -66,6 +66,7 @@ unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_polling
 unit_tests += tests/unit/test_balance
 unit_tests += tests/unit/test_proto
+unit_tests += tests/unit/test_proto_discard
 EXTRA_DIST += tests/unit/fds.h tests/unit/monitor_calls.h \
 	tests/unit/monitor_rig.h
 EXTRA_DIST += tests/unit/json_text.h
