@@ -7,6 +7,7 @@ static const struct port_ops *const types[] = {
 	&port_ops_tap,
 	&port_ops_netdev,
 	&port_ops_pcap,
+	&port_ops_vhost_user,
 	&port_ops_dummy,
 };
 

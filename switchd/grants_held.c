@@ -1,6 +1,8 @@
 #include "switchd/grants_held.h"
 
+#include "base/fds.h"
 #include "ports/port.h"
+#include "ports/vhost_mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,11 @@ struct grants_held {
 	uint32_t n; /* of those that aren't -1 */
 	int fd[PORT_HELD_MAX];
 };
+
+bool grants_held_fit(int fd)
+{
+	return fds_plain(fd) || vhost_mem_file_fit(fd);
+}
 
 static struct grants_held *held_new(void)
 {

@@ -41,7 +41,6 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/portconf.c switchd/portconf.h \
 	switchd/portconf_params.h \
 	switchd/proto.c switchd/proto.h \
-	switchd/proto_discard.c \
 	switchd/punt.h \
 	switchd/roles.c switchd/roles.h \
 	switchd/snapshot.c switchd/snapshot.h \

@@ -2,6 +2,7 @@
 #include "switchd/monitor_internal.h"
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
@@ -225,7 +226,7 @@ static int call_hold(struct call *c)
 	if (!g)
 		return -ENOENT;
 	if (c->msg->head.nfds > 1 || number >= PORT_HELD_MAX ||
-	    (fd >= 0 && !proto_fd_plain(fd)))
+	    (fd >= 0 && !grants_held_fit(fd)))
 		return refused(c, "nothing to hold");
 	r = grants_held_put(&g->held, number, fd);
 	return r < 0 ? error_set(&c->err, -r, "no-descriptor", NULL,
@@ -484,7 +485,7 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
 			      "the monitor has no descriptors left")
 		  : answer_for(&c);
-	discarded = proto_discard_fds(c.fd, came);
+	discarded = fds_discard(c.fd, came);
 	msg.head.result = r;
 	if (r < 0) {
 		msg.error = c.err;

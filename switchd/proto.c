@@ -1,5 +1,7 @@
 #include "switchd/proto.h"
 
+#include "base/fds.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -170,7 +172,7 @@ int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 	/* Who sends such a thing isn't listened to any more, or has no
 	 * descriptors to send (-EMFILE). */
 	if (r < 0)
-		(void)proto_discard_fds(fd, nfds);
+		(void)fds_discard(fd, nfds);
 	if (r == 0 || r == -EMFILE)
 		end_texts(m);
 	return r;

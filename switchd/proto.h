@@ -166,18 +166,4 @@ int proto_pair(int fd[2]) __attribute__((warn_unused_result));
 /* Close them all. */
 void proto_close_fds(const int *fd, unsigned int n);
 
-/* Is it of a kind that is closed without waiting for anybody: a Unix socket,
- * memory (vhost_mem.h), an eventfd, a pipe? Any descriptor, borrowed. */
-bool proto_fd_plain(int fd);
-
-/*
- * Close what somebody has sent whom we don't trust, without being held up. It
- * may be a socket whose close would linger (SO_LINGER), or a file of a friend's
- * file system (FUSE): closing that waits for its server, and not even SIGKILL
- * ends it. Such ones are closed by processes of their own. Returns 0, or
- * -errno: there are too many of those already, and some descriptors stay open;
- * who sent them shouldn't be listened to any more. Threads: one.
- */
-int proto_discard_fds(const int *fd, unsigned int n);
-
 #endif

@@ -80,6 +80,27 @@ static void memory_is_shared(void **state)
 	HOLDS(child_shares_memory);
 }
 
+static void child_loses_a_guests_memory(void)
+{
+	int fd = memfd_create("x", MFD_CLOEXEC);
+	struct vhost_mem mem = { 0 };
+	volatile uint8_t *p;
+
+	CHECK(fd >= 0 && ftruncate(fd, 8192) == 0);
+	CHECK(vhost_mem_add(&mem, 0, 8192, 0, 0, fd, NULL) == 0);
+	p = mem.region[0].host;
+	*p = 1;
+	CHECK(ftruncate(fd, 0) == 0);
+	CHECK(*p == 0 && vhost_mem_lost(&mem));
+	vhost_mem_fini(&mem);
+}
+
+static void guests_memory_can_be_taken_away(void **state)
+{
+	(void)state;
+	HOLDS(child_loses_a_guests_memory);
+}
+
 static void child_waits_for_events(void)
 {
 	struct itimerspec soon = { .it_value.tv_nsec = 1 };
@@ -409,6 +430,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_work),
 		cmocka_unit_test(memory_is_shared),
+		cmocka_unit_test(guests_memory_can_be_taken_away),
 		cmocka_unit_test(events_and_timers_work),
 		cmocka_unit_test(libevents_loop_and_signals_work),
 		cmocka_unit_test(descriptors_come_and_are_written_to),

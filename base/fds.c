@@ -1,22 +1,18 @@
-/* Descriptors that somebody has sent whom we don't trust. See proto.h. */
-#include "switchd/proto.h"
-
-#include "ports/vhost_mem.h"
+#include "base/fds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#ifndef P_PIDFD /* since Linux 5.4, waitid(2) */
-#define P_PIDFD 3
-#endif
 
 /* Processes that wait for the end of a close, at once. */
 #define CLOSERS_MAX 4
@@ -30,25 +26,27 @@ static bool is_socket(int fd, int *domain)
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, &len) == 0;
 }
 
-bool proto_fd_plain(int fd)
+/* Nothing is asked that a file's server would have to answer. */
+bool fds_plain(int fd)
 {
 	char link[32], name[64] = "";
 	int domain;
 
 	if (is_socket(fd, &domain))
 		return domain == AF_UNIX;
+	/* Only files in memory have seals. */
+	if (fcntl(fd, F_GET_SEALS) >= 0)
+		return true;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	if (readlink(link, name, sizeof(name) - 1) < 0)
 		return false;
 	/* No path begins like that. */
-	if (!strcmp(name, "anon_inode:[eventfd]") ||
-	    !strncmp(name, "pipe:", strlen("pipe:")))
-		return true;
-	return vhost_mem_file_fit(fd);
+	return !strcmp(name, "anon_inode:[eventfd]") ||
+	       !strncmp(name, "pipe:", strlen("pipe:"));
 }
 
-/* By pidfd. One thread's: it is the monitor that can't trust, and it has one.
- */
+/* By pidfd. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int closers[CLOSERS_MAX];
 static unsigned int closers_n;
 
@@ -87,40 +85,42 @@ static int closer_new(int fd)
 
 static int close_elsewhere(int fd)
 {
-	int pidfd;
+	int pidfd, r = 0;
 
+	pthread_mutex_lock(&lock);
 	for (unsigned int i = 0; i < closers_n;)
 		if (has_ended(closers[i], 0))
 			closers[i] = closers[--closers_n];
 		else
 			i++;
-	if (closers_n == CLOSERS_MAX)
-		return -EBUSY;
-	pidfd = closer_new(fd);
-	if (pidfd < 0)
-		return pidfd;
-	if (!has_ended(pidfd, CLOSER_MS))
-		closers[closers_n++] = pidfd;
-	return 0;
+	if (closers_n == CLOSERS_MAX) {
+		r = -EBUSY;
+	} else {
+		pidfd = closer_new(fd);
+		if (pidfd < 0)
+			close(fd);
+		else if (!has_ended(pidfd, CLOSER_MS))
+			closers[closers_n++] = pidfd;
+	}
+	pthread_mutex_unlock(&lock);
+	return r;
 }
 
-int proto_discard_fds(const int *fd, unsigned int n)
+int fds_discard(const int *fd, unsigned int n)
 {
 	const struct linger none = { 0 };
-	int domain, failed = 0, r = 0;
+	int domain, r = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (is_socket(fd[i], &domain)) {
+		if (is_socket(fd[i], &domain))
 			(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
 					 sizeof(none));
-			close(fd[i]);
-		} else if (proto_fd_plain(fd[i])) {
-			close(fd[i]);
-		} else {
-			r = close_elsewhere(fd[i]);
+		else if (!fds_plain(fd[i])) {
+			if (close_elsewhere(fd[i]) < 0)
+				r = -EBUSY;
+			continue;
 		}
-		if (r < 0)
-			failed = r;
+		close(fd[i]);
 	}
-	return failed;
+	return r;
 }

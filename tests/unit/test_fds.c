@@ -2,6 +2,8 @@
  * Descriptors that hold up who closes them, sent by somebody who has been taken
  * over: a file of FUSE, whose server is a friend and never answers.
  */
+#include "base/fds.h"
+
 #include "tests/unit/fds.h"
 #include "tests/unit/monitor_calls.h"
 
@@ -16,7 +18,7 @@
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
-#define CLOSERS 4 /* that many may wait, see proto_discard.c */
+#define CLOSERS 4 /* that many may wait, see fds.c */
 
 /* ---- Kinds ---- */
 
@@ -25,7 +27,7 @@ static bool is_plain(int fd)
 	bool yes;
 
 	assert_true(fd >= 0);
-	yes = proto_fd_plain(fd);
+	yes = fds_plain(fd);
 	close(fd);
 	return yes;
 }
@@ -61,8 +63,8 @@ static void nothing_else_is_plain(void **state)
 	assert_false(is_plain(epoll_create1(EPOLL_CLOEXEC)));
 	assert_false(is_plain(inotify_init1(IN_CLOEXEC)));
 	assert_false(is_plain(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)));
-	assert_false(proto_fd_plain(-1));
-	assert_false(proto_fd_plain(1 << 20));
+	assert_false(fds_plain(-1));
+	assert_false(fds_plain(1 << 20));
 }
 
 /* ---- A file system whose server answers all but one question ---- */
@@ -195,7 +197,7 @@ static void settle(unsigned int fds)
 	while (fds_count() != fds) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-		(void)proto_discard_fds(&null, 1);
+		(void)fds_discard(&null, 1);
 		if (is_open(null))
 			close(null);
 	}
@@ -213,15 +215,15 @@ static void file_whose_close_waits_holds_nobody_up(void **state)
 	alarm(PROMPT_S);
 	for (int i = 0; i < CLOSERS; i++) {
 		fd[i] = fuse_open(&f);
-		assert_false(proto_fd_plain(fd[i]));
-		assert_int_equal(proto_discard_fds(&fd[i], 1), 0);
+		assert_false(fds_plain(fd[i]));
+		assert_int_equal(fds_discard(&fd[i], 1), 0);
 		assert_false(is_open(fd[i]));
 	}
 	/* There is an end to that; others are closed all the same. */
 	fd[CLOSERS] = fuse_open(&f);
 	fd[0] = memory("x");
-	assert_int_equal(proto_discard_fds(&fd[CLOSERS], 1), -EBUSY);
-	assert_int_equal(proto_discard_fds(fd, 1), 0);
+	assert_int_equal(fds_discard(&fd[CLOSERS], 1), -EBUSY);
+	assert_int_equal(fds_discard(fd, 1), 0);
 	assert_true(is_open(fd[CLOSERS]));
 	assert_false(is_open(fd[0]));
 	fuse_end(&f);
