@@ -5,6 +5,7 @@ base_libbase_a_SOURCES = \
 	base/crc32c.c base/crc32c.h \
 	base/epoch.c base/epoch.h \
 	base/error.c base/error.h \
+	base/fds.c base/fds.h \
 	base/ids.c base/ids.h \
 	base/log.c base/log.h \
 	base/mac.h \

@@ -22,5 +22,14 @@ ports_libports_a_SOURCES = \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
-	ports/vhost_mem.h ports/vhost_ring.h ports/vhost_state.h \
-	ports/vhost_user.h
+	ports/vhost_chain.h \
+	ports/vhost_mem.c ports/vhost_mem.h \
+	ports/vhost_msg.c ports/vhost_msg.h \
+	ports/vhost_packed.c \
+	ports/vhost_ring.c ports/vhost_ring.h \
+	ports/vhost_session.c ports/vhost_session.h \
+	ports/vhost_session_internal.h ports/vhost_session_keep.c \
+	ports/vhost_session_memory.c ports/vhost_session_ring.c \
+	ports/vhost_split.c \
+	ports/vhost_state.c ports/vhost_state.h \
+	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c

@@ -9,8 +9,10 @@
  * missing gets SIGBUS, which would be the end of the switch. So the mappings
  * are registered, and a handler puts zeros in the place of the one that was
  * touched and sets its `lost` flag: the ring that reads on finds nonsense, and
- * its port is broken. Files that could make us wait instead (FUSE, network file
- * systems) aren't taken.
+ * its port is broken. Threads that read guests' memory don't block SIGBUS, or
+ * the kernel ends the process. Files that could make us wait instead (FUSE,
+ * network file systems) aren't taken. A system call that is given such memory
+ * gets EFAULT.
  *
  * Ownership: a struct vhost_mem is plain memory; vhost_mem_add maps, fini
  * unmaps. Threads: changed by the main thread while no worker can use it (the
@@ -42,13 +44,27 @@ struct vhost_log {
 
 #define VHOST_LOG_PAGE 4096 /* vhost-user: VHOST_LOG_PAGE */
 
-/* Have SIGBUS of mappings handled. Once, before the first; returns 0/-errno. */
+/* All regions of one guest together, in bytes: so many such guests have room in
+ * an address space, and sums don't overflow. */
+#define VHOST_MEMORY_MAX (1ull << 42)
+
+/* Guest and user addresses are congruent to the memory here, modulo this many
+ * bytes: what is aligned there (VIRTIO 1.2 2.7, 2.8) is here. */
+#define VHOST_REGION_ALIGN 16
+
+/* Have SIGBUS of mappings handled. The first mapping does it, if nobody has.
+ * Returns 0 or -errno. */
 int vhost_mem_guard(void) __attribute__((warn_unused_result));
+
+/* Is it a file of a kind that is mapped? Any descriptor, borrowed; nobody is
+ * waited for. */
+bool vhost_mem_file_fit(int fd);
 
 /*
  * Map one more region. fd is borrowed. Returns 0; -EINVAL: addresses that wrap,
- * overlap or don't agree with the file; -ENOSPC: VHOST_REGIONS_MAX;
- * -EMEDIUMTYPE: a file that isn't memory; or -errno. *err says it for people.
+ * overlap or don't agree with the file; -ENOSPC: VHOST_REGIONS_MAX or
+ * VHOST_MEMORY_MAX; -EMEDIUMTYPE: a file that isn't memory; or -errno. *err
+ * says it for people.
  */
 int vhost_mem_add(struct vhost_mem *m, uint64_t guest, uint64_t size,
 		  uint64_t user, uint64_t offset, int fd, struct error *err)
@@ -91,10 +107,12 @@ static inline uint8_t *vhost_mem_at(const struct vhost_mem *m, uint64_t guest,
  * one region. */
 uint8_t *vhost_mem_user(const struct vhost_mem *m, uint64_t user, uint64_t len);
 
-/* The log of a migration. fd is borrowed. Returns 0 or -errno. */
+/* The log of a migration. fd is borrowed. Returns 0, or as vhost_mem_add; then
+ * *log is as it was. */
 int vhost_log_map(struct vhost_log *log, int fd, uint64_t size, uint64_t offset)
 	__attribute__((warn_unused_result));
 void vhost_log_unmap(struct vhost_log *log);
+bool vhost_log_lost(const struct vhost_log *log);
 
 /* These bytes of the guest were written. Any thread; the front end clears bits
  * meanwhile. What is beyond the log isn't noted. */

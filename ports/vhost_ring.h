@@ -17,7 +17,7 @@
  *
  * A frame of the guest that is wrong in itself doesn't break the ring: it is
  * delivered as it is (no bytes, or more than FRAME_LEN_MAX), for the pipeline
- *to drop and to count.
+ * to drop and to count.
  *
  * Notifications. While a ring from the guest is awake it wants no kicks;
  * vhost_ring_sleep asks for one. The guest is called at most once a batch, and
@@ -34,21 +34,23 @@
 #include "ports/drop.h"
 #include "ports/vhost_mem.h"
 
-#include <pthread.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
+/* VIRTIO 1.3 5.1.3; Linux 6.2 */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO	56
+#endif
 
 #define VHOST_SIZE_MAX 32768 /* descriptors, VIRTIO 1.2 2.7, 2.8 */
 
 /* Of a frame from a guest, so much is private. */
-#define VHOST_HEAD \
-	256 /* bytes: all headers, with options and an outer tunnel */
+#define VHOST_HEAD 256 /* bytes: headers, options and an outer tunnel's */
 
 /* Descriptors in one chain; QEMU's VIRTQUEUE_MAX_SIZE. */
 #define VHOST_CHAIN_MAX 1024
-
-struct vhost_taken {
-	uint16_t id;	/* split: head; packed: buffer id */
-	uint16_t count; /* descriptors in the ring (packed) */
-};
 
 struct vhost_ring {
 	/* Set by whoever starts it. */
@@ -70,11 +72,14 @@ struct vhost_ring {
 	uint32_t hint;	    /* vhost_mem_at's */
 	vhost_pos avail, used;
 	uint16_t avail_seen; /* split: the guest's index, when last read */
+	uint16_t held;	     /* descriptors from `used` to `avail` */
+	uint32_t offloads;   /* enum port_offload: what the guest takes */
+	uint64_t log_desc;   /* guest address of `desc` (packed) */
 	vhost_pos signalled; /* `used` when the guest was last called */
 	bool signalled_valid;
-	uint16_t ntaken;
-	struct vhost_taken taken[FRAME_BATCH_MAX];
+	uint16_t ntaken; /* of place->taken */
 	struct iovec segs[FRAME_BATCH_MAX][FRAME_SEGS_MAX];
+	uint64_t kicked;		       /* by vhost_ring_start itself */
 	_Atomic uint64_t frames, kicks, calls; /* so far */
 };
 
@@ -111,13 +116,18 @@ bool vhost_ring_sleep(struct vhost_ring *r);
 unsigned int vhost_ring_send(struct vhost_ring *r, struct frame *const *f,
 			     unsigned int n, enum drop_reason *why);
 
+/* What a guest with these features takes: enum port_offload. */
+uint32_t vhost_ring_offloads(uint64_t features);
+
 /* The ring's kind: how the two differ. For vhost_ring.c. */
 struct vhost_ring_kind {
-	int (*start)(struct vhost_ring *r);
+	/* Sets r->broken where it can't begin. */
+	void (*start)(struct vhost_ring *r);
+	void (*kicks)(struct vhost_ring *r, bool wanted);
 	unsigned int (*receive)(struct vhost_ring *r, struct frame *f,
 				unsigned int max, struct frame_arena *arena);
 	void (*done)(struct vhost_ring *r);
-	bool (*sleep)(struct vhost_ring *r);
+	bool (*waiting)(struct vhost_ring *r); /* is something there? */
 	unsigned int (*send)(struct vhost_ring *r, struct frame *const *f,
 			     unsigned int n, enum drop_reason *why);
 };

@@ -21,7 +21,7 @@
 #include "ports/vhost_user.h"
 
 #define VHOST_STATE_MAGIC 0x31747368766d7773ull
-#define VHOST_STATE_SIZE  16384 /* bytes of the memfd */
+#define VHOST_STATE_SIZE  32768 /* bytes of the memfd */
 #define VHOST_REGIONS_MAX 64
 #define VHOST_SLOT_NONE	  UINT16_MAX
 
@@ -32,15 +32,31 @@
  */
 typedef uint16_t vhost_pos;
 
+#define VHOST_TAKEN_MAX 64 /* chains that are given back at once */
+
+/* A chain of descriptors that we have, and the guest has not. */
+struct vhost_taken {
+	uint16_t id;	/* split: head; packed: buffer id */
+	uint16_t count; /* descriptors in the ring itself; split: 1 */
+	uint32_t len;	/* bytes that we wrote into it */
+};
+
+/*
+ * A ring that nobody has used yet: avail and used from SET_VRING_BASE (split:
+ * both the same), giving as used, ntaken 0.
+ */
 struct vhost_place {
 	_Atomic vhost_pos avail; /* next to be taken from the guest */
 	_Atomic vhost_pos used;	 /* next to be given back */
 	/*
 	 * Set before something is given back: where `used` will be. A process
 	 * that finds it different from `used` looks into the ring whether that
-	 * has happened.
+	 * has happened. If not, or if only half of it has, it does it again,
+	 * from taken[]; what lies in a packed ring then is of no use any more.
 	 */
 	_Atomic vhost_pos giving;
+	_Atomic uint16_t ntaken;
+	struct vhost_taken taken[VHOST_TAKEN_MAX];
 };
 
 struct vhost_saved_ring {

@@ -16,11 +16,15 @@
  *	vhost_state.h         what a next process needs to go on, in shared
  *memory vhost_user.c          the port: rx, tx, its queues and locks
  *
- * Grant: fd[0] is the socket that is listened on, or the connection (client; a
- * socket that isn't connected where nobody is there yet; renew() connects
- * again), fd[1] the memory of vhost_state.h. What the front end passes is held
- *by the keeper (port_keeper.hold), so that a next process goes on with the same
- * connection, and no front end notices.
+ * Grant, by enum vhost_grant_fd: the socket that is listened on, or the
+ * connection (client; a socket that isn't connected where nobody is there yet);
+ * the memory of vhost_state.h; and what only the half that acquires needs: the
+ * folder that the socket is in and, of one that is listened on, its file.
+ * renew() connects again, or listens anew, as somebody has removed the file or
+ * shut the socket down. What the front end passes is held by the keeper
+ * (port_keeper.hold), so that a next process goes on with the same connection,
+ * and no front end notices. The keeper has a connection open as well: who wants
+ * the other end to see that it is over has to shutdown() it.
  *
  * A queue pair is a receive queue of the port (struct port) and one to send to.
  * Each ring has a lock, which its worker holds for a batch and the main thread
@@ -40,6 +44,22 @@
 #define VHOST_QUEUES_MAX PORT_FDS_MAX		/* pairs */
 #define VHOST_RINGS_MAX	 (2 * VHOST_QUEUES_MAX) /* even: to the guest */
 
+enum vhost_grant_fd {
+	VHOST_GRANT_SOCKET,
+	VHOST_GRANT_STATE,
+	VHOST_GRANT_RUN_FDS, /* of the half that runs, so many (run_fds) */
+	VHOST_GRANT_FOLDER = VHOST_GRANT_RUN_FDS, /* O_PATH */
+	VHOST_GRANT_FILE,			  /* O_PATH; role=server only */
+};
+
+/*
+ * The half that acquires, as port.h has it. Reasons: bad-path (no absolute path
+ * of a file, a name that is too long, what the system says), no-folder,
+ * not-permitted, not-a-socket, in-use, no-such-user, no-such-group, bad-value;
+ * of renew, where role=client: nobody-there (-ENOENT, -ECONNREFUSED, -EAGAIN).
+ * None of them waits for the other end. The MTU is 1500 where none is asked
+ * for.
+ */
 int vhost_user_acquire(const struct port_request *rq, struct port_grant *grant,
 		       struct error *err);
 int vhost_user_adjust(const struct port_request *rq, struct port_grant *grant,

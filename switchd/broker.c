@@ -261,12 +261,13 @@ void broker_release(struct broker *b, const struct port_request *rq,
 /* A call about a held grant whose answer is descriptors; the first is wanted.
  */
 static int first_fd(void *ctx, enum proto_type type,
-		    const struct port_grant *grant, int *newfd)
+		    const struct port_grant *grant, uint32_t arg, int *newfd)
 {
 	struct proto_msg m = CALL(type);
 	int fd[PROTO_FDS_MAX], r;
 
 	m.head.handle = grant->handle;
+	m.head.arg = arg;
 	r = call(ctx, &m, NULL, 0, fd, NULL);
 	if (r < 0)
 		return r;
@@ -281,20 +282,40 @@ static int keeper_renew(void *ctx, const struct port_request *rq,
 			const struct port_grant *grant, int *newfd)
 {
 	(void)rq;
-	return first_fd(ctx, PROTO_RENEW, grant, newfd);
+	return first_fd(ctx, PROTO_RENEW, grant, 0, newfd);
 }
 
 static int keeper_current(void *ctx, const struct port_request *rq,
 			  const struct port_grant *grant, int *newfd)
 {
 	(void)rq;
-	return first_fd(ctx, PROTO_ADOPT, grant, newfd);
+	return first_fd(ctx, PROTO_ADOPT, grant, 0, newfd);
+}
+
+static int keeper_hold(void *ctx, const struct port_grant *grant,
+		       unsigned int slot, int fd)
+{
+	struct proto_msg m = CALL(PROTO_HOLD);
+
+	m.head.handle = grant->handle;
+	m.head.arg = slot;
+	return call_plain(ctx, &m, &fd, fd >= 0, NULL);
+}
+
+static int keeper_held(void *ctx, const struct port_grant *grant,
+		       unsigned int slot)
+{
+	int fd, r = first_fd(ctx, PROTO_HELD, grant, slot, &fd);
+
+	return r < 0 ? r : fd;
 }
 
 void broker_be_keeper(struct broker *b)
 {
 	const struct port_keeper k = { .renew = keeper_renew,
 				       .current = keeper_current,
+				       .hold = keeper_hold,
+				       .held = keeper_held,
 				       .ctx = b };
 
 	port_keeper_set(&k);

@@ -33,6 +33,8 @@ static void close_out(const struct grants *t, struct grant *g)
 	if (g->grant.fast)
 		fastpath_kernel_take_out(t->fastpath, g->grant.ifindex);
 	port_ops_find(g->rq.type)->release(&g->rq, &g->grant);
+	grants_held_free(g->held);
+	g->held = NULL;
 	g->used = false;
 	g->claims = 0;
 }
@@ -106,8 +108,8 @@ static struct grant *find_left(struct grants *t, const struct port_request *rq)
 	return NULL;
 }
 
-/* The same name, device or file with other parameters: a predecessor's, and in
- * the way. */
+/* The same name, device, file or socket with other parameters: a predecessor's,
+ * and in the way. */
 static bool in_the_way(const struct grant *g, const struct port_request *rq)
 {
 	const char *ifname = port_request_ifname(rq);
@@ -115,7 +117,11 @@ static bool in_the_way(const struct grant *g, const struct port_request *rq)
 	if (!strcmp(g->rq.name, rq->name) ||
 	    (*ifname && !strcmp(g->grant.ifname, ifname)))
 		return true;
-	return !strcmp(g->rq.type, "pcap") && !strcmp(rq->type, "pcap") &&
+	if (strcmp(g->rq.type, rq->type) != 0)
+		return false;
+	if (!strcmp(rq->type, "vhost-user"))
+		return !strcmp(g->rq.vhost_user.path, rq->vhost_user.path);
+	return !strcmp(rq->type, "pcap") &&
 	       !strcmp(g->rq.pcap.file, rq->pcap.file);
 }
 
@@ -352,11 +358,18 @@ struct table_head {
 	uint32_t magic, used, rq_size, grant_size;
 };
 
+/* Behind those: what is held with them. A version that doesn't know of that
+ * ends before it. */
+struct held_head {
+	uint32_t magic, count; /* struct grants_held_record */
+};
+
 struct record_head {
 	uint32_t index, generation, claims;
 };
 
 #define TABLE_MAGIC 0x31746e67u /* "gnt1" */
+#define HELD_MAGIC  0x31646c68u /* "hld1" */
 
 static int keep_over_exec(const struct port_grant *g, bool keep)
 {
@@ -369,6 +382,25 @@ static int keep_over_exec(const struct port_grant *g, bool keep)
 static int put(int fd, const void *p, size_t size)
 {
 	return write(fd, p, size) == (ssize_t)size ? 0 : -EIO;
+}
+
+static int held_write(const struct grants *t, int fd)
+{
+	struct held_head h = { .magic = HELD_MAGIC };
+	int r;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->g[i].used)
+			h.count += grants_held_count(t->g[i].held);
+	r = put(fd, &h, sizeof(h));
+	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
+		if (!t->g[i].used)
+			continue;
+		r = grants_held_write(t->g[i].held, i, fd);
+		if (r == 0)
+			r = grants_held_survive(t->g[i].held, true);
+	}
+	return r;
 }
 
 int grants_write(struct grants *t, int fd)
@@ -395,7 +427,7 @@ int grants_write(struct grants *t, int fd)
 		if (r == 0)
 			r = keep_over_exec(&g->grant, true);
 	}
-	return r;
+	return r ? r : held_write(t, fd);
 }
 
 /* A struct of another version: what it hadn't is zero; what we don't have must
@@ -457,14 +489,39 @@ static int grant_read(struct grants *t, int fd, const struct table_head *h)
 	return r;
 }
 
+static int held_read(struct grants *t, int fd)
+{
+	struct grants_held_record rec;
+	struct held_head h;
+	ssize_t n = read(fd, &h, sizeof(h));
+	int r = 0;
+
+	if (n == 0) /* of a version that held nothing */
+		return 0;
+	if (n != sizeof(h) || h.magic != HELD_MAGIC)
+		return -EINVAL;
+	for (uint32_t i = 0; r == 0 && i < h.count; i++) {
+		r = get(fd, &rec, sizeof(rec), sizeof(rec));
+		if (r == 0 && (rec.grant >= t->n || !t->g[rec.grant].used))
+			r = -EINVAL;
+		if (r == 0)
+			r = grants_held_restore(&t->g[rec.grant].held, &rec);
+	}
+	return r;
+}
+
 /* Only now is nobody left who would need them in another exec. */
 static int take_all(struct grants *t)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < t->n; i++)
-		if (t->g[i].used)
-			r = keep_over_exec(&t->g[i].grant, false);
+	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
+		if (!t->g[i].used)
+			continue;
+		r = keep_over_exec(&t->g[i].grant, false);
+		if (r == 0)
+			r = grants_held_survive(t->g[i].held, false);
+	}
 	return r;
 }
 
@@ -472,8 +529,12 @@ static int take_all(struct grants *t)
 static void disown_all(struct grants *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
-		if (t->g[i].used)
+		if (t->g[i].used) {
 			(void)keep_over_exec(&t->g[i].grant, true);
+			(void)grants_held_survive(t->g[i].held, true);
+		}
+		grants_held_disown(t->g[i].held);
+		t->g[i].held = NULL;
 		t->g[i].used = false;
 	}
 }
@@ -487,6 +548,8 @@ int grants_read(struct grants *t, int fd)
 		r = -EINVAL;
 	for (uint32_t i = 0; r == 0 && i < h.used; i++)
 		r = grant_read(t, fd, &h);
+	if (r == 0)
+		r = held_read(t, fd);
 	if (r == 0)
 		r = take_all(t);
 	if (r < 0)

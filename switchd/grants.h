@@ -15,6 +15,9 @@
  * A device whose frames the kernel fast path takes (`fast`) has a place there,
  * which the switch process chooses and which goes with the grant.
  *
+ * What the switch process has handed on for its successor goes with the grant
+ * as well (grants_held.h).
+ *
  * Ownership: the table owns its grants' descriptors; those that are sent stay
  * the table's, the kernel copies them. Threads: one, the monitor's.
  */
@@ -23,6 +26,7 @@
 
 #include "ports/port.h"
 #include "switchd/fastpath_load.h"
+#include "switchd/grants_held.h"
 #include "switchd/policy.h"
 
 #define GRANTS_SLOTS 2
@@ -33,6 +37,7 @@ struct grant {
 	uint16_t generation;
 	struct port_request rq;
 	struct port_grant grant;
+	struct grants_held *held; /* what the switch has left with it */
 };
 
 struct grants {

@@ -270,6 +270,7 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(setsockopt), 2, { IS(1, SOL_SOCKET), IS(2, SO_RCVTIMEO) } },
 	{ SCMP_SYS(setsockopt), 2, { IS(1, SOL_SOCKET), IS(2, SO_SNDTIMEO) } },
 	{ SCMP_SYS(setsockopt), 2, { IS(1, SOL_SOCKET), IS(2, SO_PASSCRED) } },
+	{ SCMP_SYS(setsockopt), 2, { IS(1, SOL_SOCKET), IS(2, SO_LINGER) } },
 
 	{ SCMP_SYS(ioctl), 1, { IS(1, SIOCGIFINDEX) } },
 	{ SCMP_SYS(ioctl), 1, { IS(1, SIOCGIFNAME) } },

@@ -2,6 +2,7 @@
 #include "switchd/monitor_internal.h"
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
@@ -159,7 +160,9 @@ static int call_renew(struct call *c)
 		return -ENOENT;
 	if (!ops->renew)
 		return refused(c, "nothing to renew");
-	r = ops->renew(&g->rq, &g->grant, &c->err);
+	r = policy_check_renew(&c->m->policy, &g->rq, &c->err);
+	if (r == 0)
+		r = ops->renew(&g->rq, &g->grant, &c->err);
 	if (r == 0)
 		send_grant(c, ops, &g->grant);
 	return r;
@@ -211,6 +214,40 @@ static int call_xdp(struct call *c)
 	if (c->msg->head.arg > 1)
 		return refused(c, "neither on nor off");
 	return grants_xdp(&c->m->grants, g, c->msg->head.arg, &c->err);
+}
+
+/* What only the switch can make sense of, for the one after it. */
+static int call_hold(struct call *c)
+{
+	uint32_t number = c->msg->head.arg;
+	struct grant *g = held(c, false);
+	int fd = c->msg->head.nfds ? c->fd[0] : -1, r;
+
+	if (!g)
+		return -ENOENT;
+	if (c->msg->head.nfds > 1 || number >= PORT_HELD_MAX ||
+	    (fd >= 0 && !grants_held_fit(fd)))
+		return refused(c, "nothing to hold");
+	r = grants_held_put(&g->held, number, fd);
+	return r < 0 ? error_set(&c->err, -r, "no-descriptor", NULL,
+				 "the monitor can hold no more: %s",
+				 strerror(-r))
+		     : 0;
+}
+
+static int call_held(struct call *c)
+{
+	struct grant *g = held(c, false);
+	int fd = g ? grants_held_get(g->held, c->msg->head.arg) : -ENOENT;
+
+	if (!g)
+		return fd;
+	if (fd < 0)
+		return error_set(&c->err, ENOENT, "not-held", NULL,
+				 "nothing is held by the number %u",
+				 c->msg->head.arg);
+	c->send[c->nsend++] = fd;
+	return 0;
 }
 
 /* The file goes over as a descriptor, and what in it is root's comes into force
@@ -422,6 +459,10 @@ static int answer_for(struct call *c)
 		return call_place(c);
 	case PROTO_XDP:
 		return call_xdp(c);
+	case PROTO_HOLD:
+		return call_hold(c);
+	case PROTO_HELD:
+		return call_held(c);
 	default:
 		return refused(c, "a call that isn't known here");
 	}
@@ -432,6 +473,7 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	struct proto_msg msg;
 	struct call c = { .m = m, .slot = slot, .msg = &msg, .made = -1 };
 	unsigned int came;
+	int discarded;
 	int r = proto_receive(m->child[slot].calls, &msg, c.fd, 0);
 
 	if (r == -ETIMEDOUT)
@@ -443,13 +485,14 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
 			      "the monitor has no descriptors left")
 		  : answer_for(&c);
-	proto_discard_fds(c.fd, came);
+	discarded = fds_discard(c.fd, came);
 	msg.head.result = r;
 	if (r < 0) {
 		msg.error = c.err;
 		c.nsend = 0;
 	}
-	r = proto_send(m->child[slot].calls, &msg, c.send, c.nsend);
+	r = discarded ? -EPROTO
+		      : proto_send(m->child[slot].calls, &msg, c.send, c.nsend);
 	if (c.made >= 0)
 		close(c.made);
 	return r;

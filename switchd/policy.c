@@ -1,6 +1,7 @@
 #include "switchd/policy.h"
 
 #include "ports/netlink.h"
+#include "ports/vhost_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("netns", "network namespaces"),
 	PATTERNS("addresses", "networks of a TAP's own address"),
 	PATTERNS("files", "captures and saved configurations"),
+	PATTERNS("sockets", "paths of vhost-user sockets"),
 	{ 0 },
 };
 
@@ -42,6 +44,9 @@ static const char *const defaults[POLICY_LISTS][12] = {
 			       "fe80::/10", "2001:db8::/32" },
 	[POLICY_FILES] = { "/var/tmp/*", "/tmp/*", "/var/log/switchd/*",
 			   "/dev/null" },
+	/* Who connects there is root, to whoever listens: see policy.h. */
+	[POLICY_SOCKETS] = { "/run/switchd/*", "/run/vhost-user/*",
+			     "/tmp/vhost*", "/var/tmp/vhost*" },
 };
 
 static json_t *default_list(enum policy_list i)
@@ -109,7 +114,7 @@ static int refuse(struct error *err, enum policy_list i, const char *param,
 static bool matches(const struct policy *p, enum policy_list i,
 		    const char *value)
 {
-	int flags = i == POLICY_FILES ? 0 : FNM_PATHNAME;
+	int flags = i == POLICY_FILES || i == POLICY_SOCKETS ? 0 : FNM_PATHNAME;
 	json_t *pattern;
 	size_t n;
 
@@ -199,12 +204,27 @@ static int check_netdev(const struct policy *p, const struct netdev_params *n,
 	return 0;
 }
 
+/* What lies in the file system: which list it is in, and by which parameter. */
+struct place {
+	enum policy_list list;
+	const char *param;
+};
+
+static const struct place file_place = { POLICY_FILES, "file" };
+static const struct place socket_place = { POLICY_SOCKETS, "path" };
+
+static int check_place(const struct policy *p, const struct place *at,
+		       const char *path, struct error *err)
+{
+	if (*path == '/' && !goes_up(path) && matches(p, at->list, path))
+		return 0;
+	return refuse(err, at->list, at->param, path);
+}
+
 int policy_check_file(const struct policy *p, const char *file,
 		      struct error *err)
 {
-	if (*file == '/' && !goes_up(file) && matches(p, POLICY_FILES, file))
-		return 0;
-	return refuse(err, POLICY_FILES, "file", file);
+	return check_place(p, &file_place, file, err);
 }
 
 int policy_real_folder(int dirfd, char *buf, size_t size)
@@ -220,40 +240,40 @@ int policy_real_folder(int dirfd, char *buf, size_t size)
 	return 0;
 }
 
-/* May there be a file called as this one is in that folder? */
-static int check_folder(const struct policy *p, int dirfd, const char *file,
-			struct error *err)
+/* May there be something called as this is in that folder? */
+static int check_folder(const struct policy *p, const struct place *at,
+			int dirfd, const char *path, struct error *err)
 {
 	char folder[PATH_MAX], real[PATH_MAX + PORT_PATH_MAX];
-	const char *name = strrchr(file, '/');
+	const char *name = strrchr(path, '/');
 
 	if (!name || policy_real_folder(dirfd, folder, sizeof(folder)) < 0)
-		return refuse(err, POLICY_FILES, "file", file);
+		return refuse(err, at->list, at->param, path);
 	snprintf(real, sizeof(real), "%s%s", strcmp(folder, "/") ? folder : "",
 		 name);
-	return matches(p, POLICY_FILES, real)
+	return matches(p, at->list, real)
 		       ? 0
-		       : refuse(err, POLICY_FILES, "file", real);
+		       : refuse(err, at->list, at->param, real);
 }
 
 /*
  * Before anything is opened or made there, for that alone can do harm. Who
  * exchanges the folder behind our back is found by policy_check_grant().
  */
-static int check_capture(const struct policy *p, const char *file,
-			 struct error *err)
+static int check_path(const struct policy *p, const struct place *at,
+		      const char *path, struct error *err)
 {
 	char folder[PORT_PATH_MAX];
-	int dirfd, r = policy_check_file(p, file, err);
+	int dirfd, r = check_place(p, at, path, err);
 
 	if (r < 0)
 		return r;
 	snprintf(folder, sizeof(folder), "%.*s",
-		 (int)(strrchr(file, '/') + 1 - file), file);
+		 (int)(strrchr(path, '/') + 1 - path), path);
 	dirfd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0) /* acquire will say what is wrong with it */
 		return 0;
-	r = check_folder(p, dirfd, file, err);
+	r = check_folder(p, at, dirfd, path, err);
 	close(dirfd);
 	return r;
 }
@@ -265,15 +285,37 @@ int policy_check(const struct policy *p, const struct port_request *rq,
 		return check_tap(p, &rq->tap, err);
 	if (!strcmp(rq->type, "netdev"))
 		return check_netdev(p, &rq->netdev, err);
-	return check_capture(p, rq->pcap.file, err);
+	if (!strcmp(rq->type, "vhost-user"))
+		return check_path(p, &socket_place, rq->vhost_user.path, err);
+	return check_path(p, &file_place, rq->pcap.file, err);
+}
+
+/* fd: which of the grant's is the folder. */
+static int check_granted(const struct policy *p, const struct place *at,
+			 const struct port_grant *grant, unsigned int fd,
+			 const char *path, struct error *err)
+{
+	if (grant->nfds <= fd)
+		return refuse(err, at->list, at->param, path);
+	return check_folder(p, at, grant->fd[fd], path, err);
 }
 
 int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		       const struct port_grant *grant, struct error *err)
 {
-	if (strcmp(rq->type, "pcap") != 0)
-		return 0;
-	if (grant->nfds < 2)
-		return refuse(err, POLICY_FILES, "file", rq->pcap.file);
-	return check_folder(p, grant->fd[1], rq->pcap.file, err);
+	if (!strcmp(rq->type, "vhost-user"))
+		return check_granted(p, &socket_place, grant,
+				     VHOST_GRANT_FOLDER, rq->vhost_user.path,
+				     err);
+	if (!strcmp(rq->type, "pcap"))
+		return check_granted(p, &file_place, grant, 1, rq->pcap.file,
+				     err);
+	return 0;
+}
+
+int policy_check_renew(const struct policy *p, const struct port_request *rq,
+		       struct error *err)
+{
+	/* A capture goes on in its folder. */
+	return strcmp(rq->type, "vhost-user") ? 0 : policy_check(p, rq, err);
 }

@@ -5,11 +5,12 @@
  * control socket, so one day it may be somebody else's. Whatever it asks the
  * monitor for is held against the object "allow" of the configuration's
  * "daemon", which is root's: lists of patterns of device names, namespaces,
- * addresses and files. What the switch says about itself or its clients counts
- * for nothing here.
+ * addresses, files and sockets. What the switch says about itself or its
+ * clients counts for nothing here.
  *
  * Patterns are fnmatch(3)'s. In names of devices and namespaces a `*` doesn't
- * match a '/', in those of files it does. What isn't said has its default:
+ * match a '/', in those of files and sockets it does. What isn't said has its
+ * default:
  *
  *     tap        *                 names of TAP devices of ours
  *     netdev     *                 devices to take, unless the host uses them
@@ -17,9 +18,14 @@
  *     netns      *                 names under /run/netns, no paths
  *     addresses  private networks  for the host's side of a TAP
  *     files      what is in (or below) /var/tmp, /tmp, /var/log/switchd
+ *     sockets    of vhost-user, to listen on or to connect to: what is in (or
+ *                below) /run/switchd, /run/vhost-user, and what begins with
+ *                vhost in /tmp and /var/tmp. No more of those two: users' own
+ *                programs listen there (ssh-agent, tmux, databases) that do
+ *                what root says who connects
  *
- * A file's name is checked as it is asked for and, once its folder is open,
- * as it really is: symbolic links lead nobody out.
+ * The name of a file or socket is checked as it is asked for and, once its
+ * folder is open, as it really is: symbolic links lead nobody out.
  *
  * Ownership: a policy is plain memory, copied from JSON. Threads: one.
  */
@@ -36,6 +42,7 @@ enum policy_list {
 	POLICY_NETNS,
 	POLICY_ADDRESSES,
 	POLICY_FILES,
+	POLICY_SOCKETS,
 	POLICY_LISTS
 };
 
@@ -68,12 +75,17 @@ int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err) __attribute__((warn_unused_result));
 
 /*
- * The same once the device or file is there: a capture's folder is what it
- * looked like. Returns 0 or -EPERM with *err.
+ * The same once the device or file is there: the folder of a capture or socket
+ * is what it looked like. Returns 0 or -EPERM with *err.
  */
 int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		       const struct port_grant *grant, struct error *err)
 	__attribute__((warn_unused_result));
+
+/* May what is held be renewed (port_ops.renew)? Who connects anew asks anew,
+ * for root may have changed its mind. Returns 0 or -EPERM with *err. */
+int policy_check_renew(const struct policy *p, const struct port_request *rq,
+		       struct error *err) __attribute__((warn_unused_result));
 
 /* May a file of this absolute name be written? Returns 0 or -EPERM. */
 int policy_check_file(const struct policy *p, const char *file,

@@ -1,5 +1,7 @@
 #include "switchd/proto.h"
 
+#include "base/fds.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -14,18 +16,6 @@ void proto_close_fds(const int *fd, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
 		close(fd[i]);
-}
-
-void proto_discard_fds(const int *fd, unsigned int n)
-{
-	const struct linger none = { 0 };
-
-	for (unsigned int i = 0; i < n; i++) {
-		/* Most are no sockets, and don't mind. */
-		(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
-				 sizeof(none));
-		close(fd[i]);
-	}
 }
 
 int proto_pair(int fd[2])
@@ -179,8 +169,10 @@ int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 	r = msg.msg_flags & MSG_TRUNC ? -EPROTO
 				      : check(m, buf, (size_t)got,
 					      msg.msg_flags & MSG_CTRUNC, nfds);
+	/* Who sends such a thing isn't listened to any more, or has no
+	 * descriptors to send (-EMFILE). */
 	if (r < 0)
-		proto_discard_fds(fd, nfds);
+		(void)fds_discard(fd, nfds);
 	if (r == 0 || r == -EMFILE)
 		end_texts(m);
 	return r;
@@ -228,6 +220,9 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text netdev[] = { TEXT(netdev.ifname) };
 	static const struct text pcap[] = { TEXT(pcap.file),
 					    TEXT(pcap.filter) };
+	static const struct text vhost_user[] = { TEXT(vhost_user.path),
+						  TEXT(vhost_user.owner),
+						  TEXT(vhost_user.group) };
 	static const size_t common_flags[] = { FLAG(enabled) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
@@ -236,6 +231,7 @@ bool proto_request_sane(const struct proto_msg *m)
 					       FLAG(netdev.fast) };
 	static const size_t pcap_flags[] = { FLAG(pcap.classic),
 					     FLAG(pcap.segment) };
+	static const size_t vhost_user_flags[] = { FLAG(vhost_user.client) };
 	const struct port_request *rq = &m->request;
 
 	if (!texts_end(rq, common, COUNT(common)) ||
@@ -253,5 +249,9 @@ bool proto_request_sane(const struct proto_msg *m)
 	if (!strcmp(rq->type, "pcap"))
 		return texts_end(rq, pcap, COUNT(pcap)) &&
 		       flags_are(rq, pcap_flags, COUNT(pcap_flags));
+	if (!strcmp(rq->type, "vhost-user"))
+		return texts_end(rq, vhost_user, COUNT(vhost_user)) &&
+		       rq->vhost_user.queues <= PORT_FDS_MAX &&
+		       flags_are(rq, vhost_user_flags, COUNT(vhost_user_flags));
 	return false; /* a type that needs nobody's help, or none at all */
 }

@@ -55,6 +55,8 @@ enum proto_type {
 	PROTO_FASTPATH, /* answer: fastpath, descriptors: enum fastpath_fd */
 	PROTO_PLACE,	/* handle, arg: port index; FASTPATH_NO_PORT: none */
 	PROTO_XDP,	/* handle, arg: 0 off, 1 on */
+	PROTO_HOLD,	/* handle, arg: number, a descriptor or none: drop it */
+	PROTO_HELD,	/* handle, arg: number; answer: that descriptor */
 
 	/* Orders to the switch. */
 	PROTO_GO = 64,	 /* an upgrade: you are the switch now */
@@ -163,11 +165,5 @@ int proto_pair(int fd[2]) __attribute__((warn_unused_result));
 
 /* Close them all. */
 void proto_close_fds(const int *fd, unsigned int n);
-
-/*
- * The same for what somebody has sent whom we don't trust: it may be a socket
- * whose close would linger (SO_LINGER), which must not hold us up.
- */
-void proto_discard_fds(const int *fd, unsigned int n);
 
 #endif

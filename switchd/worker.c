@@ -362,8 +362,10 @@ int worker_start(struct worker *w)
 	awake_init(&w->awake);
 	polling_init(&w->polling, w->shared->poll_ns);
 
-	/* Signals are the main thread's. */
+	/* Signals are the main thread's, but not what a thread causes itself:
+	 * guests' memory may fault (vhost_mem.h). */
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&w->thread, NULL, worker_main, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

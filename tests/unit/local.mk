@@ -3,6 +3,7 @@
 unit_tests += tests/unit/test_crc32c
 unit_tests += tests/unit/test_epoch
 unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_fds
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_mac
 unit_tests += tests/unit/test_memfd
@@ -39,12 +40,18 @@ unit_tests += tests/unit/test_pcap_filter
 unit_tests += tests/unit/test_pcap_keeper
 unit_tests += tests/unit/test_pcap_resume
 unit_tests += tests/unit/test_ring
-EXTRA_DIST += tests/unit/capture.h
+unit_tests += tests/unit/test_vhost_acquire
+unit_tests += tests/unit/test_vhost_connect
+unit_tests += tests/unit/test_vhost_lost
+unit_tests += tests/unit/test_vhost_mem
+unit_tests += tests/unit/test_vhost_state
+EXTRA_DIST += tests/unit/capture.h tests/unit/vhost_acquire.h
 thread_tests += tests/unit/test_capfile
 thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_pcap_keeper
 thread_tests += tests/unit/test_pcap_resume
 thread_tests += tests/unit/test_ring
+thread_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_config_line
 unit_tests += tests/unit/test_fastpath_map
 unit_tests += tests/unit/test_fastpath_mix
@@ -57,8 +64,10 @@ unit_tests += tests/unit/test_roles
 unit_tests += tests/unit/test_isolate_works
 EXTRA_DIST += tests/unit/isolate_fixture.h
 unit_tests += tests/unit/test_grants
+unit_tests += tests/unit/test_grants_held
 unit_tests += tests/unit/test_monitor_calls
 unit_tests += tests/unit/test_monitor_save
+unit_tests += tests/unit/test_monitor_sockets
 unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_polling
 unit_tests += tests/unit/test_awake
@@ -71,3 +80,37 @@ unit_tests += tests/unit/test_guest_frame
 tests_unit_test_guest_frame_SOURCES = tests/unit/test_guest_frame.c \
 	tests/bench/guest_frame.c tests/bench/guest_frame.h tests/bench/tool.h
 tests_unit_test_guest_frame_LDADD = $(CMOCKA_LIBS)
+VHOST_DRIVER = tests/unit/vhost_driver.c tests/unit/vhost_driver.h \
+	tests/unit/vhost_rig.h
+unit_tests += tests/unit/test_vhost_ring
+tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
+	$(VHOST_DRIVER)
+VHOST_FRONT = tests/unit/vhost_front.c tests/unit/vhost_front.h \
+	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
+unit_tests += tests/unit/test_vhost_msg
+EXTRA_DIST += tests/unit/vhost_port.h
+unit_tests += tests/unit/test_vhost_session
+tests_unit_test_vhost_session_SOURCES = tests/unit/test_vhost_session.c \
+	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_memory
+tests_unit_test_vhost_memory_SOURCES = tests/unit/test_vhost_memory.c \
+	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_hostile
+tests_unit_test_vhost_hostile_SOURCES = tests/unit/test_vhost_hostile.c \
+	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_resume
+tests_unit_test_vhost_resume_SOURCES = tests/unit/test_vhost_resume.c \
+	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_notify
+tests_unit_test_vhost_notify_SOURCES = tests/unit/test_vhost_notify.c \
+	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_port
+tests_unit_test_vhost_port_SOURCES = tests/unit/test_vhost_port.c \
+	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_restart
+tests_unit_test_vhost_restart_SOURCES = tests/unit/test_vhost_restart.c \
+	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_changes
+tests_unit_test_vhost_changes_SOURCES = tests/unit/test_vhost_changes.c \
+	$(VHOST_FRONT)
+thread_tests += tests/unit/test_vhost_changes

@@ -19,7 +19,7 @@ static void calls_that_are_none_are_refused(void **state)
 	for (unsigned int type = 0; type < 300; type++) {
 		struct proto_msg m = question((uint16_t)type);
 
-		if (type >= PROTO_START && type <= PROTO_XDP)
+		if (type >= PROTO_START && type <= PROTO_HELD)
 			continue;
 		m.head.seq = type;
 		assert_int_equal(ask(r, &m, NULL, 0), -EINVAL);
@@ -272,14 +272,15 @@ static void nothing_is_acquired_during_an_upgrade(void **state)
 
 static void handle_is_good_for_its_holder_only(void **state)
 {
-	static const uint16_t calls[] = { PROTO_ADJUST, PROTO_RENEW,
+	static const uint16_t calls[] = { PROTO_ADJUST,	 PROTO_RENEW,
 					  PROTO_RELEASE, PROTO_PLACE,
-					  PROTO_XDP };
+					  PROTO_XDP,	 PROTO_HOLD,
+					  PROTO_HELD };
 	struct monitor_rig *r = *state;
 	uint32_t h = acquired(r, "a");
 
 	r->m.active = 1;
-	for (unsigned int i = 0; i < 5; i++) {
+	for (unsigned int i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		assert_int_equal(by_handle(r, calls[i], h), -ENOENT);
 		assert_int_equal(by_handle(r, calls[i], 0), -ENOENT);
 		assert_int_equal(by_handle(r, calls[i], UINT32_MAX), -ENOENT);
@@ -363,6 +364,123 @@ static void fast_path_is_not_for_what_has_no_part_in_it(void **state)
 				 -EINVAL);
 		r->m.grants.g[0].grant.fast = false;
 	}
+}
+
+/* ---- HOLD and HELD ---- */
+
+static int hold(struct monitor_rig *r, uint32_t handle, uint32_t number,
+		const int *fd, unsigned int n)
+{
+	struct proto_msg m = question(PROTO_HOLD);
+
+	m.head.handle = handle;
+	m.head.arg = number;
+	return ask(r, &m, fd, n);
+}
+
+/* What is held there: a descriptor, or what the monitor says. */
+static int held(struct monitor_rig *r, unsigned int slot, uint32_t handle,
+		uint32_t number)
+{
+	struct proto_msg m = question(PROTO_HELD);
+	int fd[PROTO_FDS_MAX], result;
+
+	m.head.handle = handle;
+	m.head.arg = number;
+	result = monitor_rig_call(r, slot, &m, NULL, 0, fd);
+	assert_int_equal(m.head.nfds, result == 0);
+	return result < 0 ? result : fd[0];
+}
+
+/* Is this the memory that was filled with that? Closes it. */
+static bool has_text(int fd, const char *text)
+{
+	char buf[16] = "";
+
+	assert_true(fd >= 0);
+	assert_true(pread(fd, buf, sizeof(buf) - 1, 0) >= 0);
+	close(fd);
+	return !strcmp(buf, text);
+}
+
+static void what_is_held_is_handed_out_again(void **state)
+{
+	struct monitor_rig *r = *state;
+	uint32_t h = acquired(r, "a"), other = acquired(r, "b");
+	int one = memory("one"), two = memory("two");
+	unsigned int before;
+
+	assert_int_equal(held(r, 0, h, 0), -ENOENT);
+	assert_int_equal(hold(r, h, 0, &one, 1), 0);
+	assert_int_equal(hold(r, h, PORT_HELD_MAX - 1, &two, 1), 0);
+	before = fds_count();
+	assert_true(has_text(held(r, 0, h, 0), "one"));
+	assert_true(has_text(held(r, 0, h, PORT_HELD_MAX - 1), "two"));
+	assert_int_equal(held(r, 0, other, 0), -ENOENT);
+	/* Both of an upgrade's, once the new one has claimed it. */
+	assert_int_equal(held(r, 1, h, 0), -ENOENT);
+	r->m.active = 1;
+	assert_int_equal(by_handle(r, PROTO_ADOPT, h), 0);
+	assert_true(has_text(held(r, 1, h, 0), "one"));
+	assert_true(has_text(held(r, 0, h, 0), "one"));
+	/* And the one that comes after a crash. */
+	grants_unclaim(&r->m.grants, 0);
+	grants_unclaim(&r->m.grants, 1);
+	assert_int_equal(held(r, 0, h, 0), -ENOENT);
+	assert_int_equal(by_handle(r, PROTO_ADOPT, h), 0);
+	assert_int_equal(hold(r, h, 0, &two, 1), 0);
+	assert_true(has_text(held(r, 1, h, 0), "two"));
+	assert_int_equal(fds_count(), before);
+	assert_int_equal(hold(r, h, 0, NULL, 0), 0);
+	assert_int_equal(held(r, 1, h, 0), -ENOENT);
+	assert_int_equal(fds_count(), before - 1);
+	close(one);
+	close(two);
+}
+
+static void nothing_else_is_held(void **state)
+{
+	struct monitor_rig *r = *state;
+	uint32_t h = acquired(r, "a");
+	int memories[2] = { memory("x"), memory("y") };
+	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int inet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned int before = fds_count();
+
+	assert_int_equal(hold(r, h, 0, &root, 1), -EINVAL);
+	assert_int_equal(hold(r, h, 0, &null, 1), -EINVAL);
+	assert_int_equal(hold(r, h, 0, &inet, 1), -EINVAL);
+	assert_int_equal(hold(r, h, 0, memories, 2), -EINVAL);
+	assert_int_equal(hold(r, h, PORT_HELD_MAX, memories, 1), -EINVAL);
+	assert_int_equal(hold(r, h, PORT_HELD_MAX, NULL, 0), -EINVAL);
+	assert_int_equal(hold(r, h, UINT32_MAX, memories, 1), -EINVAL);
+	assert_int_equal(hold(r, 0, 0, memories, 1), -ENOENT);
+	assert_int_equal(hold(r, h + 0x10000, 0, memories, 1), -ENOENT);
+	assert_int_equal(held(r, 0, h, PORT_HELD_MAX), -ENOENT);
+	assert_int_equal(held(r, 0, h, UINT32_MAX), -ENOENT);
+	assert_int_equal(held(r, 0, h, 0), -ENOENT);
+	assert_int_equal(fds_count(), before);
+	close(root);
+	close(null);
+	close(inet);
+	proto_close_fds(memories, 2);
+}
+
+static void what_is_held_ends_with_its_grant(void **state)
+{
+	struct monitor_rig *r = *state;
+	unsigned int before = fds_count();
+	uint32_t h = acquired(r, "a");
+	int fd = memory("x");
+
+	for (uint32_t i = 0; i < PORT_HELD_MAX; i++)
+		assert_int_equal(hold(r, h, i, &fd, 1), 0);
+	close(fd);
+	assert_int_equal(fds_count(), before + 2 + PORT_HELD_MAX);
+	assert_int_equal(by_handle(r, PROTO_RELEASE, h), 0);
+	assert_int_equal(fds_count(), before);
+	assert_int_equal(held(r, 0, h, 0), -ENOENT);
 }
 
 static void forgetting_is_the_active_ones(void **state)
@@ -542,6 +660,9 @@ int main(void)
 		RIG(renewal_is_for_captures_that_rotate),
 		RIG(adjust_with_nonsense_changes_nothing),
 		RIG(fast_path_is_not_for_what_has_no_part_in_it),
+		RIG(what_is_held_is_handed_out_again),
+		RIG(nothing_else_is_held),
+		RIG(what_is_held_ends_with_its_grant),
 		RIG(forgetting_is_the_active_ones),
 		RIG(ids_are_those_of_names_that_there_are),
 		RIG(acl_is_asked_about_profiles_only),

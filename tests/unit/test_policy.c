@@ -84,6 +84,14 @@ static bool capture(const char *allow, const char *file)
 	return allows(allow, &rq, "file");
 }
 
+static bool vhost(const char *allow, const char *path)
+{
+	struct port_request rq = { .type = "vhost-user" };
+
+	snprintf(rq.vhost_user.path, sizeof(rq.vhost_user.path), "%s", path);
+	return allows(allow, &rq, "path");
+}
+
 static bool file(const char *allow, const char *name)
 {
 	struct policy p = policy(allow);
@@ -215,8 +223,42 @@ static void files_are_below_folders_that_are_allowed(void **state)
 	assert_true(capture(NULL, "/tmp/no such folder/x"));
 }
 
+/* Who connects is root to whoever listens there: not where users' programs do
+ * that obey root, nor where they expect one of their own to listen. */
+static void sockets_are_where_nobody_elses_are(void **state)
+{
+	(void)state;
+	assert_true(vhost(NULL, "/run/switchd/vm1.sock"));
+	assert_true(vhost(NULL, "/run/switchd/a/b"));
+	assert_true(vhost(NULL, "/run/vhost-user/vm1"));
+	assert_true(vhost(NULL, "/tmp/vhost1.sock"));
+	assert_true(vhost(NULL, "/tmp/vhost.x/vm1"));
+	assert_true(vhost(NULL, "/var/tmp/vhost-vm1"));
+	assert_false(vhost(NULL, "/tmp/ssh-XYZ/agent.1"));
+	assert_false(vhost(NULL, "/tmp/tmux-1000/default"));
+	assert_false(vhost(NULL, "/tmp/mysql.sock"));
+	assert_false(vhost(NULL, "/tmp/x/vhost1"));
+	assert_false(vhost(NULL, "/run/docker.sock"));
+	assert_false(vhost(NULL, "/run/user/1000/podman/podman.sock"));
+	assert_false(vhost(NULL, "/run/dbus/system_bus_socket"));
+	assert_false(vhost(NULL, "/run/switchd/../docker.sock"));
+	assert_false(vhost(NULL, "/run/switchd/.."));
+	assert_false(vhost(NULL, "/run/switchd"));
+	assert_false(vhost(NULL, "/tmp/vhost/./x"));
+	assert_false(vhost(NULL, "/tmp/vhost/../x"));
+	assert_false(vhost(NULL, "run/switchd/vm1"));
+	assert_false(vhost(NULL, "vm1"));
+	assert_false(vhost(NULL, ""));
+	assert_false(vhost("{\"sockets\":[]}", "/run/switchd/vm1"));
+	assert_true(vhost("{\"sockets\":[\"/srv/*.sock\"]}", "/srv/a/b.sock"));
+	assert_false(vhost("{\"sockets\":[\"/srv/*.sock\"]}", "/srv/a/b"));
+	/* Captures are another matter. */
+	assert_false(vhost("{\"files\":[\"*\"]}", "/srv/x"));
+	assert_false(file("{\"sockets\":[\"*\"]}", "/srv/x"));
+}
+
 struct links {
-	char dir[64], allow[128], in[96], out[96];
+	char dir[64], allow[160], in[96], out[96];
 };
 
 /* A folder that is allowed, with links that stay in it and lead out. */
@@ -226,7 +268,8 @@ static struct links links(void)
 	char inner[96];
 
 	assert_non_null(mkdtemp(l.dir));
-	snprintf(l.allow, sizeof(l.allow), "{\"files\":[\"%s/*\"]}", l.dir);
+	snprintf(l.allow, sizeof(l.allow),
+		 "{\"files\":[\"%s/*\"],\"sockets\":[\"%s/*\"]}", l.dir, l.dir);
 	snprintf(inner, sizeof(inner), "%s/inner", l.dir);
 	snprintf(l.in, sizeof(l.in), "%s/in", l.dir);
 	snprintf(l.out, sizeof(l.out), "%s/out", l.dir);
@@ -256,28 +299,29 @@ static void link_leads_nobody_out_of_a_folder(void **state)
 	snprintf(name, sizeof(name), "%s/x", l.in);
 	assert_true(file(l.allow, name));
 	assert_true(capture(l.allow, name));
+	assert_true(vhost(l.allow, name));
 	snprintf(name, sizeof(name), "%s/x", l.out);
 	assert_true(file(l.allow, name));
 	assert_false(capture(l.allow, name));
+	assert_false(vhost(l.allow, name));
 	snprintf(name, sizeof(name), "%s/etc/x", l.out);
 	assert_false(capture(l.allow, name));
 	links_end(&l);
 }
 
-static bool grants(const char *allow, const char *name, const char *folder)
+static bool grants(const char *allow, const struct port_request *rq,
+		   unsigned int fd, const char *folder)
 {
-	struct port_grant g = { .nfds = 2, .fd = { -1, -1 } };
-	struct port_request rq = { .type = "pcap" };
+	struct port_grant g = { .nfds = fd + 1, .fd = { -1, -1, -1 } };
 	struct policy p = policy(allow);
 	struct error err = { 0 };
 	int r;
 
-	snprintf(rq.pcap.file, sizeof(rq.pcap.file), "%s", name);
-	g.fd[1] = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	assert_true(g.fd[1] >= 0);
-	r = policy_check_grant(&p, &rq, &g, &err);
+	g.fd[fd] = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(g.fd[fd] >= 0);
+	r = policy_check_grant(&p, rq, &g, &err);
 	assert_true(r == 0 || r == -EPERM);
-	close(g.fd[1]);
+	close(g.fd[fd]);
 	policy_fini(&p);
 	return r == 0;
 }
@@ -285,19 +329,23 @@ static bool grants(const char *allow, const char *name, const char *folder)
 /* Whatever the folder was called when it was opened. */
 static void folder_counts_by_what_it_is(void **state)
 {
+	struct port_request rq[2] = { { .type = "pcap" },
+				      { .type = "vhost-user" } };
 	struct links l = links();
-	char name[128];
 
 	(void)state;
-	snprintf(name, sizeof(name), "%s/x", l.in);
-	assert_true(grants(l.allow, name, l.in));
-	assert_true(grants(l.allow, name, l.dir));
-	assert_false(grants(l.allow, name, l.out));
-	assert_false(grants(l.allow, name, "/etc"));
+	snprintf(rq[0].pcap.file, PORT_PATH_MAX, "%s/x", l.in);
+	snprintf(rq[1].vhost_user.path, PORT_PATH_MAX, "%s/x", l.in);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(grants(l.allow, &rq[i], 1 + i, l.in));
+		assert_true(grants(l.allow, &rq[i], 1 + i, l.dir));
+		assert_false(grants(l.allow, &rq[i], 1 + i, l.out));
+		assert_false(grants(l.allow, &rq[i], 1 + i, "/etc"));
+	}
 	links_end(&l);
 }
 
-static void capture_without_its_folder_is_refused(void **state)
+static void what_comes_without_its_folder_is_refused(void **state)
 {
 	struct port_request rq = { .type = "pcap",
 				   .pcap = { .file = "/tmp/x" } };
@@ -307,9 +355,33 @@ static void capture_without_its_folder_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), -EPERM);
+	strcpy(rq.type, "vhost-user");
+	strcpy(rq.vhost_user.path, "/tmp/vhost1");
+	g.nfds = 2;
+	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), -EPERM);
 	strcpy(rq.type, "tap");
 	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), 0);
 	policy_fini(&p);
+}
+
+static void connecting_again_is_asked_about_again(void **state)
+{
+	struct port_request rq = { .type = "vhost-user",
+				   .vhost_user = { .path = "/tmp/vhost1" } };
+	struct policy all = policy(NULL);
+	struct policy none = policy("{\"sockets\":[],\"files\":[]}");
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(policy_check_renew(&all, &rq, &err), 0);
+	assert_int_equal(policy_check_renew(&none, &rq, &err), -EPERM);
+	assert_string_equal(err.path, "path");
+	/* A capture that rotates stays in its folder. */
+	rq = (struct port_request){ .type = "pcap",
+				    .pcap = { .file = "/tmp/x" } };
+	assert_int_equal(policy_check_renew(&none, &rq, &err), 0);
+	policy_fini(&all);
+	policy_fini(&none);
 }
 
 static void network_that_is_none_is_told_by_its_place(void **state)
@@ -356,9 +428,11 @@ int main(void)
 			addresses_are_within_networks_that_are_allowed),
 		cmocka_unit_test(device_that_is_handed_over_isnt_persistent),
 		cmocka_unit_test(files_are_below_folders_that_are_allowed),
+		cmocka_unit_test(sockets_are_where_nobody_elses_are),
+		cmocka_unit_test(connecting_again_is_asked_about_again),
 		cmocka_unit_test(link_leads_nobody_out_of_a_folder),
 		cmocka_unit_test(folder_counts_by_what_it_is),
-		cmocka_unit_test(capture_without_its_folder_is_refused),
+		cmocka_unit_test(what_comes_without_its_folder_is_refused),
 		cmocka_unit_test(network_that_is_none_is_told_by_its_place),
 		cmocka_unit_test(list_with_anything_but_patterns_is_told),
 	};

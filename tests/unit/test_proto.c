@@ -295,11 +295,19 @@ struct place {
 	}
 
 static const struct place texts[] = {
-	PLACE("tap", type),	   PLACE("tap", name),
-	PLACE("tap", tap.ifname),  PLACE("tap", tap.owner),
-	PLACE("tap", tap.group),   PLACE("tap", tap.netns),
-	PLACE("tap", tap.address), PLACE("netdev", netdev.ifname),
-	PLACE("pcap", pcap.file),  PLACE("pcap", pcap.filter),
+	PLACE("tap", type),
+	PLACE("tap", name),
+	PLACE("tap", tap.ifname),
+	PLACE("tap", tap.owner),
+	PLACE("tap", tap.group),
+	PLACE("tap", tap.netns),
+	PLACE("tap", tap.address),
+	PLACE("netdev", netdev.ifname),
+	PLACE("pcap", pcap.file),
+	PLACE("pcap", pcap.filter),
+	PLACE("vhost-user", vhost_user.path),
+	PLACE("vhost-user", vhost_user.owner),
+	PLACE("vhost-user", vhost_user.group),
 };
 
 static const struct place flags[] = {
@@ -307,7 +315,7 @@ static const struct place flags[] = {
 	PLACE("tap", tap.handover),    PLACE("netdev", netdev.promisc),
 	PLACE("netdev", netdev.force), PLACE("pcap", pcap.classic),
 	PLACE("netdev", netdev.fast),  PLACE("pcap", pcap.classic),
-	PLACE("pcap", pcap.segment),
+	PLACE("pcap", pcap.segment),   PLACE("vhost-user", vhost_user.client),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -381,6 +389,22 @@ static void names_of_devices_that_a_terminal_would_obey_are_refused(
 	assert_false(proto_request_sane(&m));
 }
 
+static void more_queues_than_there_can_be_are_refused(void **state)
+{
+	struct proto_msg m = asking_for("vhost-user");
+
+	(void)state;
+	m.request.vhost_user.queues = PORT_FDS_MAX;
+	assert_true(proto_request_sane(&m));
+	m.request.vhost_user.queues++;
+	assert_false(proto_request_sane(&m));
+	m = asking_for("tap");
+	m.request.tap.queues = TAP_QUEUES_MAX;
+	assert_true(proto_request_sane(&m));
+	m.request.tap.queues++;
+	assert_false(proto_request_sane(&m));
+}
+
 #define CHANNEL(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -403,6 +427,7 @@ int main(void)
 			types_that_the_monitor_has_no_part_in_are_refused),
 		cmocka_unit_test(
 			names_of_devices_that_a_terminal_would_obey_are_refused),
+		cmocka_unit_test(more_queues_than_there_can_be_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,139 @@
+#include "switchd/grants_held.h"
+
+#include "base/fds.h"
+#include "ports/port.h"
+#include "ports/vhost_mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* For the monitor: another switch process, an upgrade, ports that come. */
+#define RESERVED_FDS 128
+
+struct grants_held {
+	uint32_t n; /* of those that aren't -1 */
+	int fd[PORT_HELD_MAX];
+};
+
+bool grants_held_fit(int fd)
+{
+	return fds_plain(fd) || vhost_mem_file_fit(fd);
+}
+
+static struct grants_held *held_new(void)
+{
+	struct grants_held *h = malloc(sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->n = 0;
+	for (uint32_t i = 0; i < PORT_HELD_MAX; i++)
+		h->fd[i] = -1;
+	return h;
+}
+
+/* A copy that leaves the monitor what it needs: the lowest number is taken. */
+static int copy(int fd)
+{
+	int new = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct rlimit r;
+
+	if (new < 0)
+		return -errno;
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 &&
+	    (rlim_t) new + RESERVED_FDS < r.rlim_cur)
+		return new;
+	close(new);
+	return -EMFILE;
+}
+
+static void drop(struct grants_held *h, uint32_t number)
+{
+	int *fd = &h->fd[number];
+
+	if (*fd < 0)
+		return;
+	close(*fd);
+	*fd = -1;
+	h->n--;
+}
+
+int grants_held_put(struct grants_held **h, uint32_t number, int fd)
+{
+	if (number >= PORT_HELD_MAX)
+		return -EINVAL;
+	if (fd >= 0 && !*h)
+		*h = held_new();
+	if (!*h)
+		return fd >= 0 ? -ENOMEM : 0;
+	if (fd >= 0) {
+		fd = copy(fd);
+		if (fd < 0)
+			return fd;
+	}
+	drop(*h, number);
+	(*h)->fd[number] = fd;
+	(*h)->n += fd >= 0;
+	return 0;
+}
+
+int grants_held_get(const struct grants_held *h, uint32_t number)
+{
+	return h && number < PORT_HELD_MAX && h->fd[number] >= 0 ? h->fd[number]
+								 : -ENOENT;
+}
+
+void grants_held_free(struct grants_held *h)
+{
+	for (uint32_t i = 0; h && i < PORT_HELD_MAX; i++)
+		drop(h, i);
+	free(h);
+}
+
+uint32_t grants_held_count(const struct grants_held *h)
+{
+	return h ? h->n : 0;
+}
+
+int grants_held_survive(const struct grants_held *h, bool survive)
+{
+	for (uint32_t i = 0; h && i < PORT_HELD_MAX; i++)
+		if (h->fd[i] >= 0 &&
+		    fcntl(h->fd[i], F_SETFD, survive ? 0 : FD_CLOEXEC) < 0)
+			return -errno;
+	return 0;
+}
+
+int grants_held_write(const struct grants_held *h, uint32_t grant, int file)
+{
+	for (uint32_t i = 0; h && i < PORT_HELD_MAX; i++) {
+		const struct grants_held_record r = { grant, i, h->fd[i] };
+
+		if (r.fd >= 0 && write(file, &r, sizeof(r)) != sizeof(r))
+			return -EIO;
+	}
+	return 0;
+}
+
+int grants_held_restore(struct grants_held **h,
+			const struct grants_held_record *r)
+{
+	if (r->number >= PORT_HELD_MAX || r->fd < 0 ||
+	    grants_held_get(*h, r->number) >= 0)
+		return -EINVAL;
+	if (!*h)
+		*h = held_new();
+	if (!*h)
+		return -ENOMEM;
+	(*h)->fd[r->number] = r->fd;
+	(*h)->n++;
+	return 0;
+}
+
+void grants_held_disown(struct grants_held *h)
+{
+	free(h);
+}
