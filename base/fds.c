@@ -16,7 +16,7 @@
 /* Processes that wait for the end of a close, at once. */
 #define CLOSERS_MAX 4
 /* Most end right away, if the machine has time. */
-#define CLOSER_MS 500
+#define CLOSER_MS 1000
 
 static bool is_socket(int fd, int *domain)
 {
