@@ -284,6 +284,23 @@ static void index_that_runs_away_breaks(void **state)
 	}
 }
 
+/* As if there were 65535 more: all of it would be taken once again. */
+static void index_that_goes_back_breaks(void **state)
+{
+	struct rig *g = *state;
+
+	if (g->packed)
+		return;
+	rig_start(g, 64, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		put_ring(g, i, OK, 100, 0, 0);
+	offer(g, 3);
+	assert_int_equal(rig_receive(g, 3), 3);
+	put16(g->r.driver + 2, 2);
+	assert_true(vhost_ring_sleep(&g->r));
+	rig_broken(g, "more is available than the ring has");
+}
+
 /* Of a packed ring no more than all descriptors are taken, whatever their
  * flags say in the meantime. */
 static void ring_isnt_taken_twice(void **state)
@@ -444,6 +461,7 @@ int main(void)
 		RIG_TEST(endless_tables_break),
 		RIG_TEST(endless_chains_break_sending),
 		RIG_TEST(index_that_runs_away_breaks),
+		RIG_TEST(index_that_goes_back_breaks),
 		RIG_TEST(ring_isnt_taken_twice),
 		RIG_TEST(frames_before_the_bad_one_are_delivered),
 		RIG_TEST(frames_sent_before_the_bad_buffer_arrive),
