@@ -119,6 +119,12 @@ unsigned int vhost_ring_send(struct vhost_ring *r, struct frame *const *f,
 /* What a guest with these features takes: enum port_offload. */
 uint32_t vhost_ring_offloads(uint64_t features);
 
+/*
+ * Take what an eventfd counts that others have as well. It doesn't wait even
+ * where they take O_NONBLOCK away. Returns 0, -EAGAIN, or -errno: it is none.
+ */
+int vhost_kick_read(int fd, uint64_t *n);
+
 /* The ring's kind: how the two differ. For vhost_ring.c. */
 struct vhost_ring_kind {
 	/* Sets r->broken where it can't begin. */

@@ -88,3 +88,7 @@ tests_unit_test_vhost_resume_SOURCES = tests/unit/test_vhost_resume.c \
 unit_tests += tests/unit/test_vhost_notify
 tests_unit_test_vhost_notify_SOURCES = tests/unit/test_vhost_notify.c \
 	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_threads
+thread_tests += tests/unit/test_vhost_threads
+tests_unit_test_vhost_threads_SOURCES = tests/unit/test_vhost_threads.c \
+	$(VHOST_DRIVER)
