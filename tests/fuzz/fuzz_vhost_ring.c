@@ -26,8 +26,10 @@
 #define LOG_BYTES 64
 /* Of one call: two a descriptor and a copy of each, and what heads take. */
 #define RECEIVE_LOADS_MAX (3 * (VHOST_WALK_MAX + VHOST_CHAIN_MAX) + 1024)
-#define SUM_MAX		  256 /* bytes of a region; for speed */
-#define ARENA		  (3 * FRAME_SLOT)
+/* Each may be looked at twice, and once more by the chains' heads. */
+#define SEND_LOADS_MAX (FRAME_BATCH_MAX * (6 * VHOST_SPREAD_MAX + 1024))
+#define SUM_MAX	       256 /* bytes of a region; for speed */
+#define ARENA	       (3 * FRAME_SLOT)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -357,6 +359,7 @@ static void switch_sends(void)
 	struct frame *list[FRAME_BATCH_MAX], f[4];
 	struct iovec segs[COUNT(f)][FRAME_SEGS_MAX];
 	bool well = z.ring.running && !z.ring.broken;
+	uint64_t loads = z.loads;
 
 	if (!z.sends)
 		return;
@@ -365,6 +368,7 @@ static void switch_sends(void)
 	for (unsigned int i = 0; i < n; i++)
 		list[i] = &f[i % COUNT(f)];
 	sent = vhost_ring_send(&z.ring, list, n, &why);
+	must(z.loads - loads < SEND_LOADS_MAX);
 	must(sent <= n && (well || !sent));
 	must((why == DROP_REASON_COUNT) == (sent == n));
 	if (z.ring.broken && sent < n)
