@@ -132,21 +132,23 @@ static bool split_wants_call(struct vhost_ring *r)
 	return vring_need_event(event, r->used, old);
 }
 
-/* Have the descriptors fetched; what it reads here it believes nothing of. */
-static inline void split_expect(struct vhost_ring *r, unsigned int n)
+/* Of the heads it believes nothing: they are looked at again. */
+static inline bool split_expect(struct vhost_ring *r, unsigned int n)
 {
-	uint16_t ready;
+	uint16_t ready = (uint16_t)(r->avail_seen - r->avail);
 
-	if (r->avail == r->avail_seen && !split_look(r))
-		return;
-	ready = (uint16_t)(r->avail_seen - r->avail);
+	if (ready < n) {
+		(void)split_look(r);
+		ready = (uint16_t)(r->avail_seen - r->avail);
+	}
 	if (ready < n)
 		n = ready;
-	for (unsigned int i = 0; i < n; i++)
-		__builtin_prefetch(
-			r->desc +
-			sizeof(struct vring_desc) *
-				guest_head(r, (uint16_t)(r->avail + i)));
+	for (unsigned int i = 0; i < n; i++) {
+		uint16_t id = guest_head(r, (uint16_t)(r->avail + i));
+
+		__builtin_prefetch(r->desc + sizeof(struct vring_desc) * id);
+	}
+	return !r->broken;
 }
 
 static const struct vhost_chain_ops split_ops = {
