@@ -309,6 +309,7 @@ int vhost_ring_start(struct vhost_ring *r)
 	r->packed = r->features & 1ull << VIRTIO_F_RING_PACKED;
 	r->event_idx = r->features & 1ull << VIRTIO_RING_F_EVENT_IDX;
 	r->offloads = vhost_ring_offloads(r->features);
+	r->running = false;
 	r->broken = NULL;
 	r->hint = 0;
 	r->ntaken = r->held = 0;

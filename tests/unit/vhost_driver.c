@@ -110,6 +110,16 @@ static int add_split(struct vdriver *d, const struct vdriver_piece *p,
 	return head;
 }
 
+/* Length, id and flags of a packed descriptor, at once: for devices that read
+ * them so. */
+static void put_word(uint8_t *desc, uint32_t len, uint16_t id, uint16_t flags)
+{
+	void *word = desc + 8;
+
+	atomic_store((_Atomic uint64_t *)word,
+		     htole64(len | (uint64_t)id << 32 | (uint64_t)flags << 48));
+}
+
 static int add_packed(struct vdriver *d, const struct vdriver_piece *p,
 		      unsigned int n, uint16_t extra)
 {
@@ -118,16 +128,20 @@ static int add_packed(struct vdriver *d, const struct vdriver_piece *p,
 	d->free_id = d->next[id];
 	for (unsigned int i = 0; i < n; i++) {
 		uint8_t *to = d->desc + 16u * d->avail;
+		uint64_t addr = htole64(p[i].addr);
 		uint16_t flags = flags_of(&p[i], i + 1 < n) | extra;
 
 		flags |= d->avail_wrap ? AVAIL : USED;
-		put_desc(to, &p[i]);
-		put16(to + 12, id);
+		memcpy(to, &addr, 8);
 		if (d->pending) {
-			put16(to + 14, flags);
+			put_word(to, p[i].len, id, flags);
 		} else {
+			/* As it was: not available. */
+			put_word(to, p[i].len, id, get16(to + 14));
 			d->pending = true;
 			d->pending_at = d->avail;
+			d->pending_len = p[i].len;
+			d->pending_id = id;
 			d->pending_flags = flags;
 		}
 		if (++d->avail == d->size) {
@@ -183,7 +197,8 @@ static bool publish_packed(struct vdriver *d)
 
 	if (!d->pending)
 		return false;
-	put16(d->desc + 16u * at + 14, d->pending_flags);
+	put_word(d->desc + 16u * at, d->pending_len, d->pending_id,
+		 d->pending_flags);
 	d->pending = false;
 	d->npending = 0;
 	flags = get16(d->device + 2);
