@@ -24,6 +24,9 @@
  */
 #define MAPPINGS_MAX 32768
 
+/* Bytes of them: half of a 47-bit address space is ours. */
+#define MAPPED_MAX (1ull << 46)
+
 /*
  * A mapping that may fault; start is 0 where the slot is free. The handler
  * reads start, len, and start again: a slot that changes meanwhile isn't the
@@ -45,6 +48,7 @@ _Static_assert(ATOMIC_LONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2 &&
 
 static struct vhost_mapping mappings[MAPPINGS_MAX];
 static _Atomic uint32_t mappings_used; /* none at or above it is in use */
+static uint64_t mapped;		       /* bytes, of all; the main thread's */
 
 /*
  * The zeros that take the place of what was lost: at the offset that is the
@@ -161,6 +165,7 @@ static void mapping_register(struct vhost_mapping *m, void *addr, size_t len)
 	atomic_store(&m->faults, 0);
 	atomic_store(&m->len, len);
 	atomic_store(&m->start, (uintptr_t)addr);
+	mapped += len;
 	if (atomic_load(&mappings_used) <= i)
 		atomic_store(&mappings_used, i + 1);
 }
@@ -174,6 +179,7 @@ static void mapping_remove(struct vhost_mapping *m)
 	atomic_store(&m->start, 0);
 	/* NOLINTNEXTLINE(performance-no-int-to-ptr): it was one */
 	munmap((void *)start, len);
+	mapped -= len;
 	/* What was written to the zeros; the next one here finds none of it. */
 	if (atomic_load(&m->faults))
 		(void)fallocate(zeros_fd,
@@ -274,11 +280,12 @@ static int file_map(const struct memory_file *file, uint64_t offset,
 				 "%" PRIu64 " bytes of memory at %" PRIu64
 				 " in a file of %" PRIu64,
 				 size, offset, file->size);
-	if (!m)
-		return error_set(err, ENOSPC, "bad-memory", NULL,
-				 "all ports together have %d regions of memory",
-				 MAPPINGS_MAX);
 	len = (skip + size + file->page - 1) & ~(file->page - 1);
+	if (!m || len > MAPPED_MAX - mapped)
+		return error_set(err, ENOSPC, "bad-memory", NULL,
+				 "all ports together have more than %d regions "
+				 "or %llu bytes of memory",
+				 MAPPINGS_MAX, MAPPED_MAX);
 	/* Huge pages are the front end's to reserve. */
 	addr = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_NORESERVE, file->fd,

@@ -44,8 +44,7 @@ struct vhost_log {
 
 #define VHOST_LOG_PAGE 4096 /* vhost-user: VHOST_LOG_PAGE */
 
-/* All regions of one guest together, in bytes: so many such guests have room in
- * an address space, and sums don't overflow. */
+/* All regions of one guest together, in bytes. */
 #define VHOST_MEMORY_MAX (1ull << 42)
 
 /* Guest and user addresses are congruent to the memory here, modulo this many
@@ -63,8 +62,8 @@ bool vhost_mem_file_fit(int fd);
 /*
  * Map one more region. fd is borrowed. Returns 0; -EINVAL: addresses that wrap,
  * overlap or don't agree with the file; -ENOSPC: VHOST_REGIONS_MAX or
- * VHOST_MEMORY_MAX; -EMEDIUMTYPE: a file that isn't memory; or -errno. *err
- * says it for people.
+ * VHOST_MEMORY_MAX, or what all guests together may have; -EMEDIUMTYPE: a file
+ * that isn't memory; or -errno. *err says it for people.
  */
 int vhost_mem_add(struct vhost_mem *m, uint64_t guest, uint64_t size,
 		  uint64_t user, uint64_t offset, int fd, struct error *err)

@@ -13,6 +13,24 @@ proc() { # FIELD: of the switch process's status
 	sed -n "s/^$1:[[:space:]]*//p" "/proc/$(switch_pid)/status"
 }
 
+# By worker, hexadecimal.
+workers_block() {
+	grep -l '^Name:[[:space:]]*worker' "/proc/$(switch_pid)/task/"*/status |
+		xargs sed -n 's/^SigBlk:[[:space:]]*//p'
+}
+
+# All but SIGBUS: memory that a guest takes away faults, and the kernel kills
+# whoever blocks that.
+workers_block_all_but_sigbus() {
+	local mask n=0
+	for mask in $(workers_block); do
+		n=$((n + 1))
+		((!(0x$mask & 1 << ($(kill -l BUS) - 1)))) || return 1
+		((0x$mask & 1 << ($(kill -l TERM) - 1))) || return 1
+	done
+	((n > 0))
+}
+
 attach() { # NAME [key=value...]
 	ctl port attach "$@"
 }
@@ -50,6 +68,8 @@ claim_not "or programs" test -e "$root/bin/sh"
 directories=$(find "/proc/$(switch_pid)/fd" -lname '/*' \
 	-exec test -d {} \; -print)
 claim "no descriptor of a folder leads out" test -z "$directories"
+claim "workers take no signals but what a guest's memory may cause" \
+	workers_block_all_but_sigbus
 read -r -a uids <<<"$(sed -n 's/^Uid:[[:space:]]*//p' \
 	"/proc/$SWITCHD_PID/status")"
 claim_equal "the monitor is root" 0 "${uids[1]}"

@@ -271,6 +271,25 @@ static void more_memory_than_a_guest_may_have_is_refused(void **state)
 	close(fd);
 }
 
+static void guests_leave_half_of_the_address_space(void **state)
+{
+	static struct vhost_mem guest[16]; /* of 4 TiB each */
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)VHOST_MEMORY_MAX), 0);
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(vhost_mem_add(&guest[i], 0, VHOST_MEMORY_MAX,
+					       0, 0, fd, NULL),
+				 0);
+	refuse(0, PAGE, 0, 0, fd, -ENOSPC);
+	vhost_mem_fini(&guest[7]);
+	add(0, PAGE, 0, fd);
+	for (unsigned int i = 0; i < 16; i++)
+		vhost_mem_fini(&guest[i]);
+	close(fd);
+}
+
 static void what_is_removed_is_unmapped_and_nothing_else(void **state)
 {
 	int fd = file_of(4 * PAGE);
@@ -425,6 +444,7 @@ int main(void)
 		TEST(region_that_the_file_has_not_is_refused),
 		TEST(addresses_of_another_alignment_are_refused),
 		TEST(more_memory_than_a_guest_may_have_is_refused),
+		TEST(guests_leave_half_of_the_address_space),
 		TEST(what_is_removed_is_unmapped_and_nothing_else),
 		TEST(regions_that_come_and_go_use_nothing_up),
 		TEST(what_is_no_file_in_memory_or_on_a_disk_is_refused),

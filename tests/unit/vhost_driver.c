@@ -24,16 +24,17 @@ size_t vdriver_device_bytes(bool packed, uint16_t size)
 	return packed ? 4 : 6u + 8u * size;
 }
 
-static uint16_t get16(const uint8_t *p)
+/* All in one order with the device's: whoever looks last sees the other. */
+static uint16_t get16(const void *p)
 {
 	return le16toh(atomic_load_explicit((const _Atomic uint16_t *)p,
-					    memory_order_acquire));
+					    memory_order_seq_cst));
 }
 
-static void put16(uint8_t *p, uint16_t v)
+static void put16(void *p, uint16_t v)
 {
 	atomic_store_explicit((_Atomic uint16_t *)p, htole16(v),
-			      memory_order_release);
+			      memory_order_seq_cst);
 }
 
 static uint32_t get32(const uint8_t *p)
@@ -109,6 +110,16 @@ static int add_split(struct vdriver *d, const struct vdriver_piece *p,
 	return head;
 }
 
+/* Length, id and flags of a packed descriptor, at once: for devices that read
+ * them so. */
+static void put_word(uint8_t *desc, uint32_t len, uint16_t id, uint16_t flags)
+{
+	void *word = desc + 8;
+
+	atomic_store((_Atomic uint64_t *)word,
+		     htole64(len | (uint64_t)id << 32 | (uint64_t)flags << 48));
+}
+
 static int add_packed(struct vdriver *d, const struct vdriver_piece *p,
 		      unsigned int n, uint16_t extra)
 {
@@ -117,16 +128,20 @@ static int add_packed(struct vdriver *d, const struct vdriver_piece *p,
 	d->free_id = d->next[id];
 	for (unsigned int i = 0; i < n; i++) {
 		uint8_t *to = d->desc + 16u * d->avail;
+		uint64_t addr = htole64(p[i].addr);
 		uint16_t flags = flags_of(&p[i], i + 1 < n) | extra;
 
 		flags |= d->avail_wrap ? AVAIL : USED;
-		put_desc(to, &p[i]);
-		put16(to + 12, id);
+		memcpy(to, &addr, 8);
 		if (d->pending) {
-			put16(to + 14, flags);
+			put_word(to, p[i].len, id, flags);
 		} else {
+			/* As it was: not available. */
+			put_word(to, p[i].len, id, get16(to + 14));
 			d->pending = true;
 			d->pending_at = d->avail;
+			d->pending_len = p[i].len;
+			d->pending_id = id;
 			d->pending_flags = flags;
 		}
 		if (++d->avail == d->size) {
@@ -167,7 +182,6 @@ static bool publish_split(struct vdriver *d)
 
 	put16(d->driver + 2, d->avail);
 	d->published = d->avail;
-	atomic_thread_fence(memory_order_seq_cst);
 	if (old == d->avail)
 		return false;
 	if (!d->event_idx)
@@ -183,10 +197,10 @@ static bool publish_packed(struct vdriver *d)
 
 	if (!d->pending)
 		return false;
-	put16(d->desc + 16u * at + 14, d->pending_flags);
+	put_word(d->desc + 16u * at, d->pending_len, d->pending_id,
+		 d->pending_flags);
 	d->pending = false;
 	d->npending = 0;
-	atomic_thread_fence(memory_order_seq_cst);
 	flags = get16(d->device + 2);
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC)
 		return flags == VRING_PACKED_EVENT_FLAG_ENABLE;
@@ -227,14 +241,16 @@ static bool reap_split(struct vdriver *d, uint16_t *id, uint32_t *len)
 
 static bool reap_packed(struct vdriver *d, uint16_t *id, uint32_t *len)
 {
-	const uint8_t *at = d->desc + 16u * d->used;
-	uint16_t flags = get16(at + 14);
+	const void *at = d->desc + 16u * d->used + 8;
+	/* Devices that write these three at once are read so. */
+	uint64_t word = le64toh(atomic_load((const _Atomic uint64_t *)at));
+	uint16_t flags = (uint16_t)(word >> 48);
 
 	if (!(flags & AVAIL) != !(flags & USED) ||
 	    !(flags & USED) != !d->used_wrap)
 		return false;
-	*id = get16(at + 12);
-	*len = get32(at + 8);
+	*len = (uint32_t)word;
+	*id = (uint16_t)(word >> 32);
 	d->used = (uint16_t)(d->used + d->count[*id]);
 	if (d->used >= d->size) {
 		d->used = (uint16_t)(d->used - d->size);
@@ -267,7 +283,6 @@ void vdriver_want_calls(struct vdriver *d)
 	} else {
 		put16(d->driver, 0);
 	}
-	atomic_thread_fence(memory_order_seq_cst);
 }
 
 void vdriver_want_no_calls(struct vdriver *d)

@@ -49,9 +49,10 @@ struct vdriver {
 	uint16_t avail, used;
 	bool avail_wrap, used_wrap;
 	uint16_t published; /* split: `avail` when last published */
-	/* Packed: the first chain that isn't published, its flags. */
+	/* Packed: the first descriptor that isn't published. */
 	bool pending;
-	uint16_t pending_at, pending_flags;
+	uint32_t pending_len;
+	uint16_t pending_at, pending_id, pending_flags;
 	uint16_t npending;		  /* packed: descriptors */
 	uint16_t free_id;		  /* first of a list in next[] */
 	uint16_t next[VDRIVER_SIZE_MAX];  /* split: descriptors, packed: ids */
