@@ -67,8 +67,9 @@ struct vhost_chain_ops {
 	void (*publish)(struct vhost_ring *r);
 	/* Does the guest want to be called for it? */
 	bool (*wants_call)(struct vhost_ring *r);
-	/* Have it fetched that up to n chains will be looked at. */
-	void (*expect)(struct vhost_ring *r, unsigned int n);
+	/* Up to n chains will be looked at: have their descriptors fetched.
+	 * False: broken. */
+	bool (*expect)(struct vhost_ring *r, unsigned int n);
 };
 
 /* Always false. */
@@ -262,7 +263,8 @@ static inline __attribute__((always_inline)) unsigned int vhost_receive_frames(
 	unsigned int n;
 
 	r->ntaken = 0;
-	ops->expect(r, max);
+	if (!ops->expect(r, max))
+		return 0;
 	for (n = 0; n < max && walked < VHOST_WALK_MAX; n++) {
 		uint8_t *data = frame_arena_peek(arena);
 		struct vhost_head h;
@@ -399,7 +401,10 @@ static inline __attribute__((always_inline)) unsigned int vhost_send_some(
 	unsigned int i;
 
 	r->ntaken = 0;
-	ops->expect(r, n);
+	if (!ops->expect(r, n)) {
+		*why = DROP_LINK_DOWN;
+		return 0;
+	}
 	for (i = 0; i < n && r->ntaken < VHOST_TAKEN_MAX; i++) {
 		vhost_pos avail = r->avail;
 		uint16_t held = r->held, ntaken = r->ntaken;

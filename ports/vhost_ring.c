@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* ---- chains ---- */
@@ -132,7 +133,7 @@ static uint32_t spot_read(struct spot *s, uint8_t *to, uint32_t n)
 	while (done < n && s->left) {
 		uint32_t part = spot_part(s, n - done);
 
-		memcpy(to + done, s->p->host + s->off, part);
+		vhost_copy(to + done, s->p->host + s->off, part);
 		spot_skip(s, part);
 		done += part;
 	}
@@ -146,7 +147,7 @@ static void spot_write(struct vhost_ring *r, struct spot *s,
 	while (n) {
 		uint32_t part = spot_part(s, n);
 
-		memcpy(s->p->host + s->off, from, part);
+		vhost_copy(s->p->host + s->off, from, part);
 		vhost_note(r, s->p->guest + s->off, part);
 		spot_skip(s, part);
 		from += part;
@@ -168,19 +169,33 @@ static void spot_segments(struct spot *s, struct frame *f, struct iovec *segs,
 	}
 }
 
+/* The vnet header, which is in one piece mostly. False: there is less. */
+static bool spot_vnet(struct spot *s, struct frame *f)
+{
+	uint8_t header[ETHER_VNET_LEN];
+
+	if (s->left && s->p->len >= sizeof(header)) {
+		vhost_vnet_load(f, s->p->host);
+		spot_skip(s, sizeof(header));
+		return true;
+	}
+	if (spot_read(s, header, sizeof(header)) < sizeof(header))
+		return false;
+	vhost_vnet_load(f, header);
+	return true;
+}
+
 void vhost_chain_receive(const struct vhost_chain *c, struct frame *f,
 			 struct iovec *segs, struct frame_arena *arena)
 {
 	struct spot s = { c->piece, c->n, 0 };
 	uint8_t *data = frame_arena_peek(arena);
-	uint8_t header[ETHER_VNET_LEN];
-	uint64_t len = c->len;
 
 	frame_init(f, data, 0);
-	if (spot_read(&s, header, sizeof(header)) == sizeof(header)) {
-		len -= sizeof(header);
+	if (spot_vnet(&s, f)) {
+		uint64_t len = c->len - ETHER_VNET_LEN;
+
 		f->len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
-		vhost_vnet_load(f, header);
 		f->head_len = spot_read(
 			&s, data, f->len < VHOST_HEAD ? f->len : VHOST_HEAD);
 		/* Of one that is too long nobody looks at more. */
@@ -197,10 +212,17 @@ void vhost_chain_send(struct vhost_ring *r, const struct frame *f,
 		      const struct vhost_chain *c, uint16_t buffers)
 {
 	struct spot s = { c->piece, c->n, 0 };
-	uint8_t header[ETHER_VNET_LEN];
 
-	vhost_vnet_store(header, f, buffers);
-	spot_write(r, &s, header, sizeof(header));
+	if (s.p->len >= ETHER_VNET_LEN) {
+		vhost_vnet_store(s.p->host, f, buffers);
+		vhost_note(r, s.p->guest, ETHER_VNET_LEN);
+		spot_skip(&s, ETHER_VNET_LEN);
+	} else {
+		uint8_t header[ETHER_VNET_LEN];
+
+		vhost_vnet_store(header, f, buffers);
+		spot_write(r, &s, header, sizeof(header));
+	}
 	spot_write(r, &s, f->data, f->head_len);
 	for (unsigned int i = 0; i < f->nsegs; i++)
 		spot_write(r, &s, f->segs[i].iov_base,
@@ -315,12 +337,22 @@ static void wake(struct vhost_ring *r)
 	kind(r)->kicks(r, false);
 }
 
+int vhost_kick_read(int fd, uint64_t *n)
+{
+	struct iovec iov = { n, sizeof(*n) };
+	ssize_t got = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	if (got < 0)
+		return -errno;
+	return got == sizeof(*n) ? 0 : -EINVAL;
+}
+
 /* Take the kick; readable once more with the next one. */
 static void take_kick(struct vhost_ring *r)
 {
-	eventfd_t n;
+	uint64_t n;
 
-	if (r->kick < 0 || eventfd_read(r->kick, &n) < 0)
+	if (r->kick < 0 || vhost_kick_read(r->kick, &n) < 0)
 		return;
 	add(&r->kicks, n - (n < r->kicked ? n : r->kicked));
 	r->kicked = 0;
@@ -355,8 +387,7 @@ bool vhost_ring_sleep(struct vhost_ring *r)
 		return true;
 	kind(r)->kicks(r, true);
 	/* The guest makes something available, then looks whether we want a
-	 * kick: one of the two sees the other. */
-	atomic_thread_fence(memory_order_seq_cst);
+	 * kick; all of it sequentially consistent: one sees the other. */
 	if (kind(r)->waiting(r)) {
 		wake(r);
 		return false;

@@ -88,7 +88,14 @@ struct vhost_ring {
  * the guest isn't different from one from it here. Returns 0, or -EINVAL:
  * r->broken says why (a size that can't be, positions that can't be). Kicks are
  * asked for: the ring is asleep, and its eventfd is readable (it may be that
- * the guest has kicked before anybody was there).
+ * the guest has kicked before anybody was there). For the same reason the guest
+ * is called, if it wants to be: whoever was there before may have owed it that.
+ *
+ * Where a split ring's used index is another one than `place` has, the chains
+ * between the two are given back unseen, or, if there can't be such, the index
+ * is believed (front ends that say 0 after a reconnect). Packed: the chains
+ * from place->used to place->avail, or, if they aren't there, place->avail is
+ * believed.
  */
 int vhost_ring_start(struct vhost_ring *r) __attribute__((warn_unused_result));
 
@@ -118,6 +125,12 @@ unsigned int vhost_ring_send(struct vhost_ring *r, struct frame *const *f,
 
 /* What a guest with these features takes: enum port_offload. */
 uint32_t vhost_ring_offloads(uint64_t features);
+
+/*
+ * Take what an eventfd counts that others have as well. It doesn't wait even
+ * where they take O_NONBLOCK away. Returns 0, -EAGAIN, or -errno: it is none.
+ */
+int vhost_kick_read(int fd, uint64_t *n);
 
 /* The ring's kind: how the two differ. For vhost_ring.c. */
 struct vhost_ring_kind {

@@ -12,7 +12,7 @@
 /* Only called where it may stand still: while nothing is broken. */
 static uint16_t guest_idx(const struct vhost_ring *r)
 {
-	return vhost_load16(r->driver + RING_IDX, memory_order_acquire);
+	return vhost_load16(r->driver + RING_IDX, memory_order_seq_cst);
 }
 
 static uint16_t guest_head(const struct vhost_ring *r, uint16_t pos)
@@ -99,7 +99,7 @@ static void split_publish(struct vhost_ring *r)
 			      t[i].id | (uint64_t)t[i].len << 32);
 	r->used = (uint16_t)(r->used + n);
 	atomic_store_explicit(&r->place->giving, r->used, memory_order_release);
-	vhost_store16(r->device + RING_IDX, r->used, memory_order_release);
+	vhost_store16(r->device + RING_IDX, r->used, memory_order_seq_cst);
 	split_note(r, RING_ITEMS + USED_ITEM * first,
 		   USED_ITEM * (n < tail ? n : tail));
 	if (n > tail)
@@ -110,17 +110,16 @@ static void split_publish(struct vhost_ring *r)
 	r->ntaken = r->held = 0;
 }
 
+/* Its index, then this, here; what it wants, then the index, over there; all of
+ * it sequentially consistent: one of the two sees the other. */
 static bool split_wants_call(struct vhost_ring *r)
 {
 	vhost_pos old = r->signalled;
 	uint16_t event;
 
-	/* Publish first, then look whether the guest wants to know; it says
-	 * so first, then looks. */
-	atomic_thread_fence(memory_order_seq_cst);
 	if (!r->event_idx)
 		return !(vhost_load16(r->driver + RING_FLAGS,
-				      memory_order_relaxed) &
+				      memory_order_seq_cst) &
 			 VRING_AVAIL_F_NO_INTERRUPT);
 	r->signalled = r->used;
 	if (!r->signalled_valid) {
@@ -128,25 +127,27 @@ static bool split_wants_call(struct vhost_ring *r)
 		return true;
 	}
 	event = vhost_load16(r->driver + RING_ITEMS + AVAIL_ITEM * r->size,
-			     memory_order_relaxed);
+			     memory_order_seq_cst);
 	return vring_need_event(event, r->used, old);
 }
 
-/* Have the descriptors fetched; what it reads here it believes nothing of. */
-static inline void split_expect(struct vhost_ring *r, unsigned int n)
+/* Of the heads it believes nothing: they are looked at again. */
+static inline bool split_expect(struct vhost_ring *r, unsigned int n)
 {
-	uint16_t ready;
+	uint16_t ready = (uint16_t)(r->avail_seen - r->avail);
 
-	if (r->avail == r->avail_seen && !split_look(r))
-		return;
-	ready = (uint16_t)(r->avail_seen - r->avail);
+	if (ready < n) {
+		(void)split_look(r);
+		ready = (uint16_t)(r->avail_seen - r->avail);
+	}
 	if (ready < n)
 		n = ready;
-	for (unsigned int i = 0; i < n; i++)
-		__builtin_prefetch(
-			r->desc +
-			sizeof(struct vring_desc) *
-				guest_head(r, (uint16_t)(r->avail + i)));
+	for (unsigned int i = 0; i < n; i++) {
+		uint16_t id = guest_head(r, (uint16_t)(r->avail + i));
+
+		__builtin_prefetch(r->desc + sizeof(struct vring_desc) * id);
+	}
+	return !r->broken;
 }
 
 static const struct vhost_chain_ops split_ops = {
@@ -184,13 +185,13 @@ static void split_kicks(struct vhost_ring *r, bool wanted)
 	if (!r->event_idx) {
 		vhost_store16(r->device + RING_FLAGS,
 			      wanted ? 0 : VRING_USED_F_NO_NOTIFY,
-			      memory_order_relaxed);
+			      memory_order_seq_cst);
 		split_note(r, RING_FLAGS, 2);
 	} else if (wanted) {
 		/* It can't be taken back: the guest kicks when it gets there,
 		 * and then not again. */
 		vhost_store16(r->device + event, r->avail,
-			      memory_order_relaxed);
+			      memory_order_seq_cst);
 		split_note(r, event, 2);
 	}
 }

@@ -48,6 +48,7 @@ static const int allowed[] = {
 	SCMP_SYS(readv),
 	SCMP_SYS(pread64),
 	SCMP_SYS(preadv),
+	SCMP_SYS(preadv2),
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
 	SCMP_SYS(pwrite64),

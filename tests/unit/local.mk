@@ -111,3 +111,7 @@ unit_tests += tests/unit/test_vhost_changes
 tests_unit_test_vhost_changes_SOURCES = tests/unit/test_vhost_changes.c \
 	$(VHOST_FRONT)
 thread_tests += tests/unit/test_vhost_changes
+unit_tests += tests/unit/test_vhost_threads
+thread_tests += tests/unit/test_vhost_threads
+tests_unit_test_vhost_threads_SOURCES = tests/unit/test_vhost_threads.c \
+	$(VHOST_DRIVER)

@@ -2,6 +2,9 @@
  */
 #include "tests/unit/vhost_rig.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 #define EVENT BIT(VIRTIO_RING_F_EVENT_IDX)
 
 /* ---- kicks: from the guest ---- */
@@ -127,6 +130,31 @@ static void ring_to_the_guest_wants_no_kicks(void **state)
 				}
 		}
 	}
+}
+
+/* The front end has the descriptor too, and can change how it behaves. */
+static void kick_is_never_waited_for(void **state)
+{
+	struct rig *g = *state;
+	int pipes[2];
+	uint64_t n;
+
+	rig_start(g, 64, 0);
+	assert_int_equal(fcntl(g->r.kick, F_SETFL, 0), 0);
+	assert_int_equal(rig_receive(g, 64), 0);
+	assert_int_equal(vhost_kick_read(g->r.kick, &n), -EAGAIN);
+	assert_true(vhost_ring_sleep(&g->r));
+	rig_post(g, 60, 1);
+	assert_true(vdriver_publish(&g->d));
+	assert_int_equal(rig_receive(g, 64), 1);
+	vhost_ring_done(&g->r);
+	assert_int_equal(g->r.kicks, 0);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], "kick", 4), 4);
+	assert_true(vhost_kick_read(pipes[0], &n) < 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	assert_int_equal(vhost_kick_read(pipes[0], &n), -EBADF);
 }
 
 /* ---- calls: of the guest ---- */
@@ -418,6 +446,7 @@ int main(void)
 		RIG_TEST(ring_that_sleeps_wants_one_kick),
 		RIG_TEST(ring_with_something_in_it_stays_awake),
 		RIG_TEST(ring_to_the_guest_wants_no_kicks),
+		RIG_TEST(kick_is_never_waited_for),
 		RIG_TEST(guest_is_called_once_a_batch),
 		RIG_TEST(guest_that_wants_no_calls_gets_none),
 		RIG_TEST(event_index_calls_for_the_one_it_names),

@@ -302,28 +302,31 @@ static void what_was_given_back_isnt_given_again(void **state)
 	free(d);
 }
 
-/* The guest has reused the descriptors before the next process looked. */
+/* The guest has reused all descriptors before the next process looked. */
 static void guest_that_went_on_meanwhile_is_understood(void **state)
 {
 	struct death *d = calloc(1, sizeof(*d));
 	struct rig *g = *state;
-	int id[FRAMES];
+	uint32_t n = 0;
+	int id[16];
 
 	assert_non_null(d);
 	take(g, d);
 	g->place.used = d->before.place.used;
-	for (int n = 0; n < FRAMES; n++)
-		rig_reap(g, d->id[n], 0);
-	for (uint32_t n = 0; n < FRAMES; n++)
-		id[n] = post(g, 50 + n, false);
+	for (int i = 0; i < FRAMES; i++)
+		rig_reap(g, d->id[i], 0);
+	while ((id[n] = post(g, 50 + n, false)) >= 0)
+		n++;
+	assert_true(g->d.free <= 1);
 	vdriver_publish(&g->d);
 	next_process(g);
-	assert_int_equal(rig_receive(g, FRAME_BATCH_MAX), FRAMES);
-	for (uint32_t n = 0; n < FRAMES; n++)
-		rig_expect(&g->frame[n], frame_len(50 + n), 50 + n);
+	rig_reap_none(g);
+	assert_int_equal(rig_receive(g, FRAME_BATCH_MAX), n);
+	for (uint32_t i = 0; i < n; i++)
+		rig_expect(&g->frame[i], frame_len(50 + i), 50 + i);
 	vhost_ring_done(&g->r);
-	for (int n = 0; n < FRAMES; n++)
-		rig_reap(g, id[n], 0);
+	for (uint32_t i = 0; i < n; i++)
+		rig_reap(g, id[i], 0);
 	goes_on(g);
 	free(d);
 }
