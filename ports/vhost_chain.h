@@ -26,6 +26,11 @@
  * chops its frames gets smaller batches, not more of our time. */
 #define VHOST_WALK_MAX 2048
 
+/* Descriptors that one frame is spread over, in all its chains: Linux has 19
+ * (64 KiB in pages), or one in each of 44 chains. Descriptors of few bytes or
+ * none would have a frame cost milliseconds. */
+#define VHOST_SPREAD_MAX 256
+
 struct vhost_desc {
 	uint64_t addr;
 	uint32_t len;

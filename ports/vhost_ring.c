@@ -20,6 +20,8 @@ bool vhost_chain_add(struct vhost_ring *r, struct vhost_chain *c,
 						 "can't be written to"
 					       : "a frame in a buffer that "
 						 "can't be read");
+	if (c->write && c->walked > VHOST_SPREAD_MAX)
+		return vhost_break(r, "a chain of too many descriptors");
 	if (c->len + left > c->want)
 		left = c->len < c->want ? c->want - c->len : 0;
 	c->len += d->len;

@@ -34,7 +34,8 @@ static bool split_look(struct vhost_ring *r)
 {
 	uint16_t idx = guest_idx(r);
 
-	if ((uint16_t)(idx - r->used) > r->size)
+	/* Nor does it go back. */
+	if ((uint16_t)(idx - r->avail) > r->size - r->held)
 		return vhost_break(r, "more is available than the ring has");
 	r->avail_seen = idx;
 	return idx != r->avail;

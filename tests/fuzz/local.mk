@@ -44,3 +44,13 @@ fuzz_targets += tests/fuzz/fuzz_monitor
 tests_fuzz_fuzz_monitor_SOURCES = tests/fuzz/fuzz_monitor.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_monitor_LDFLAGS = $(FUZZ_FLAGS)
 EXTRA_DIST += tests/fuzz/corpus/fuzz_monitor
+
+# The ring's own sources once more, with a hook after each load.
+fuzz_targets += tests/fuzz/fuzz_vhost_ring
+tests_fuzz_fuzz_vhost_ring_SOURCES = tests/fuzz/fuzz_vhost_ring.c \
+	tests/fuzz/vhost_hook.h ports/vhost_ring.c ports/vhost_split.c \
+	ports/vhost_packed.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_vhost_ring_CPPFLAGS = $(AM_CPPFLAGS) \
+	-include $(srcdir)/tests/fuzz/vhost_hook.h
+tests_fuzz_fuzz_vhost_ring_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_vhost_ring

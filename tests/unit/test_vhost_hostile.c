@@ -266,6 +266,27 @@ static void endless_chains_break_sending(void **state)
 				    : "a chain of too many descriptors");
 }
 
+/* 64 chains of 64 descriptors that take nothing, each time. */
+static void buffers_of_no_bytes_break_sending(void **state)
+{
+	static uint8_t data[60];
+	enum drop_reason no = DROP_REASON_COUNT;
+	struct frame f, *list[] = { &f };
+	struct rig *g = *state;
+
+	rig_start(g, 64, BIT(VIRTIO_NET_F_MRG_RXBUF));
+	for (unsigned int i = 0; i < 64; i++) {
+		put(g, tables(g), i, OK, 0, i < 63 ? NEXT | WRITE : WRITE,
+		    (uint16_t)(i + 1));
+		put_ring(g, i, GUEST + RIG_TABLES, 64 * 16, TABLE, 0);
+	}
+	offer(g, 64);
+	rig_frame(&f, data, sizeof(data), 1);
+	assert_int_equal(vhost_ring_send(&g->r, list, 1, &no), 0);
+	assert_int_equal(no, DROP_LINK_DOWN);
+	rig_broken(g, "a chain of too many descriptors");
+}
+
 static void index_that_runs_away_breaks(void **state)
 {
 	static const uint16_t idx[] = { 65, 128, 32768, 65535 };
@@ -283,6 +304,23 @@ static void index_that_runs_away_breaks(void **state)
 		assert_string_equal(g->r.broken,
 				    "more is available than the ring has");
 	}
+}
+
+/* As if there were 65535 more: all of it would be taken once again. */
+static void index_that_goes_back_breaks(void **state)
+{
+	struct rig *g = *state;
+
+	if (g->packed)
+		return;
+	rig_start(g, 64, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		put_ring(g, i, OK, 100, 0, 0);
+	offer(g, 3);
+	assert_int_equal(rig_receive(g, 3), 3);
+	put16(g->r.driver + 2, 2);
+	assert_true(vhost_ring_sleep(&g->r));
+	rig_broken(g, "more is available than the ring has");
 }
 
 /* Of a packed ring no more than all descriptors are taken, whatever their
@@ -517,7 +555,9 @@ int main(void)
 		RIG_TEST(chains_without_an_end_break),
 		RIG_TEST(endless_tables_break),
 		RIG_TEST(endless_chains_break_sending),
+		RIG_TEST(buffers_of_no_bytes_break_sending),
 		RIG_TEST(index_that_runs_away_breaks),
+		RIG_TEST(index_that_goes_back_breaks),
 		RIG_TEST(ring_isnt_taken_twice),
 		RIG_TEST(frames_before_the_bad_one_are_delivered),
 		RIG_TEST(frames_sent_before_the_bad_buffer_arrive),
