@@ -28,13 +28,15 @@
  */
 static bool fd_fits(int fd, bool pipes)
 {
-	struct stat st;
+	struct statx st;
 	int flags;
 
-	if (fstat(fd, &st) < 0)
+	/* Whoever is behind it isn't asked for this either. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) <
+	    0)
 		return false;
-	if ((st.st_mode & S_IFMT) &&
-	    !(pipes && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))))
+	if ((st.stx_mode & S_IFMT) &&
+	    !(pipes && (S_ISFIFO(st.stx_mode) || S_ISSOCK(st.stx_mode))))
 		return false;
 	flags = fcntl(fd, F_GETFL);
 	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
