@@ -52,6 +52,11 @@ def run(*argv, check=True, **kwargs):
     return p.stdout if check else p
 
 
+def die_with_parent():
+    """Popen's preexec_fn"""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Stage:
     """Namespaces, processes and files of one run; close() undoes them all."""
 
@@ -97,8 +102,6 @@ class Stage:
 
     def start(self, ns, *argv, **kwargs):
         """A process in the background that doesn't outlive this one."""
-        def die_with_parent():
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         log = open(os.path.join(self.dir, "log"), "ab")
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         kwargs.setdefault("stdout", log)
