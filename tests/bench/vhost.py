@@ -219,12 +219,16 @@ class Vhost(Subject):
     def cpus():
         return sorted(os.sched_getaffinity(0))
 
+    def borrowed(self):
+        """Huge pages, if there are some. A quick run changes nothing of the
+        host's."""
+        return not self.options.quick and hugepages.borrow(
+            self.stage.dir, PAGES * 3 * len(RINGS))
+
     def prepare(self, pair):
         """Up, unless it is; it stays so until close()."""
         if not self.memory:
-            pages = PAGES * 3 * len(RINGS)
-            self.memory = HUGE if hugepages.borrow(self.stage.dir, pages) \
-                else SMALL
+            self.memory = HUGE if self.borrowed() else SMALL
         if pair not in self.pairs:
             self.pairs.append(pair)
             pair.start(self.cpus(), self.memory)
