@@ -189,7 +189,7 @@ class Pair:
 
 class Vhost(Subject):
     words = ("vhost",)
-    title = "two virtio-user ends, medians"
+    title = "virtio-user ends, medians"
     paired = True
     turns = 4
     rows = [
@@ -229,6 +229,8 @@ class Vhost(Subject):
         """Up, unless it is; it stays so until close()."""
         if not self.memory:
             self.memory = HUGE if self.borrowed() else SMALL
+            pages = "huge" if self.memory is HUGE else "small"
+            self.title = f"virtio-user ends, {pages} pages, medians"
         if pair not in self.pairs:
             self.pairs.append(pair)
             pair.start(self.cpus(), self.memory)
