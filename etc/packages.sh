@@ -60,13 +60,19 @@ packages_e2e=(
 
 # tests/bench/run says what else it could compare with, and does without.
 packages_bench=(
+	busybox-static
+	cpio
+	dpdk-dev
 	iperf3
 	iproute2
 	iputils-ping
 	libglib2.0-dev
 	liburcu-dev
+	lz4
 	openvswitch-switch
 	python3
+	qemu-system-x86
+	user-mode-linux
 	uthash-dev
 	vde2
 )

@@ -14,10 +14,11 @@ tests_bench_flood_SOURCES = tests/bench/flood.c $(bench_tool)
 tests_bench_flood_LDADD =
 bench_tool = tests/bench/tool.c tests/bench/tool.h
 EXTRA_DIST += tests/bench/run \
-	tests/bench/contestants.py tests/bench/flood.py \
-	tests/bench/guests.py tests/bench/holders.py tests/bench/report.py \
-	tests/bench/scale.py tests/bench/stage.py tests/bench/subject.py \
-	tests/bench/tables.py tests/bench/workers.py
+	tests/bench/console.py tests/bench/contestants.py \
+	tests/bench/flood.py tests/bench/guests.py tests/bench/holders.py \
+	tests/bench/hugepages.py tests/bench/report.py tests/bench/scale.py \
+	tests/bench/stage.py tests/bench/subject.py tests/bench/tables.py \
+	tests/bench/testpmd.py tests/bench/vhost.py tests/bench/workers.py
 
 # The forwarding database, and beside it what of its peers is installed.
 bench_programs += tests/bench/fdb

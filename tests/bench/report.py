@@ -19,7 +19,7 @@ def table(subject):
         print(f"{row.text + ', ' + row.unit if row.unit else row.text:<{LABEL}}"
               + "".join(f"{c:>{WIDTH}}" for c in cells))
         ours = median.get(subject.ours, {}).get(row.key)
-        cells = [f"{ours / median[n][row.key]:.2f}x"
+        cells = [f"{subject.ratio(subject.ours, n, row.key):.2f}x"
                  if ours and median[n].get(row.key) and n != subject.ours
                  else "" for n in names]
         if any(cells):

@@ -30,10 +30,12 @@ class Subject:
     bars = ()
     extreme = None  # the peer that is the limit, shown beside others' bars
     repetitions = None  # at most
+    turns = 1       # of each contestant in a repetition
+    paired = False  # ratios are medians of those of turns side by side
 
     def __init__(self, stage, options):
         self.stage, self.options = stage, options
-        self.samples = {}  # name: [{row key: value}]
+        self.samples = {}  # name: [{row key: value}]; {}: a turn that failed
         self.about = {}    # name: what it is
 
     @property
@@ -52,6 +54,9 @@ class Subject:
         """Up, measured and down again: {row key: value}"""
         raise NotImplementedError
 
+    def close(self):
+        """After the last turn, also when it was cut short."""
+
     # ---- what came out ----
 
     def medians(self):
@@ -64,6 +69,16 @@ class Subject:
                     result[name][row.key] = statistics.median(values)
         return result
 
+    def ratio(self, ours, peer, key):
+        """Of medians; where turns are paired, the median of theirs."""
+        pairs = [a[key] / b[key] for a, b in
+                 zip(self.samples[ours], self.samples[peer])
+                 if key in a and key in b]
+        if self.paired and pairs:
+            return statistics.median(pairs)
+        median = self.medians()
+        return median[ours][key] / median[peer][key]
+
     def verdicts(self):
         """Every bar that could be measured: what came out against it."""
         median, result = self.medians(), []
@@ -73,7 +88,8 @@ class Subject:
             theirs = median.get(bar.peer, {}).get(bar.row) if bar.peer else 1
             if not ours or not theirs:
                 continue
-            value = ours / theirs
+            value = self.ratio(bar.ours, bar.peer, bar.row) if bar.peer \
+                else ours
             limit = median.get(self.extreme, {}).get(bar.row)
             limit = limit / theirs if limit and bar.peer != self.extreme \
                 and bar.peer else None

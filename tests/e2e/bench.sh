@@ -36,6 +36,17 @@ claim "programs that hold TAPs are measured" \
 claim "the bridge is measured beside them" \
 	is '.medians.holders.bridge | .small_mpps > 0 and .gso_gbit > 0'
 claim "floods are measured" has flood flood20_ns flood50_ns
+# Their peers are large packages, which aren't installed for this.
+has_or_lacks() { # SUBJECT ROW...
+	is ".missing | has(\"$1: switchd\")" || has "$@"
+}
+
+claim "ends of vhost-user ports are measured, or what that lacks is named" \
+	has_or_lacks vhost split_mpps packed_mpps mtu_mpps round_us
+claim "a QEMU guest at a vhost-user port is measured, or what that lacks named" \
+	has_or_lacks qemu from_gbit to_gbit
+claim "a UML guest at a vhost-user port is measured, or what that lacks named" \
+	has_or_lacks uml from_gbit to_gbit
 claim "the FDB is measured alone" has fdb lookup1000 lookup64000 lookup1000000
 claim "attaching and configurations are measured" \
 	has scale attach_times apply_times

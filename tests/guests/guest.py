@@ -187,12 +187,17 @@ def uml_obstacle(folder):
     return ""
 
 
+def uml_environment(folder):
+    """What User-Mode Linux needs of its environment on this processor."""
+    if _needs_xstate():
+        return {"LD_PRELOAD": f"{folder}/uml_xstate.so"}
+    return {}
+
+
 def uml(name, folder, transport, **popen):
     """Starts a User-Mode Linux guest. `transport` is the argument that
     makes its network device, e.g. "vec0:transport=tap,ifname=t1"."""
-    environment = dict(os.environ)
-    if _needs_xstate():
-        environment["LD_PRELOAD"] = f"{folder}/uml_xstate.so"
+    environment = dict(os.environ, **uml_environment(folder))
     return Guest(name, [
         "linux.uml", "mem=128M", f"initrd={folder}/uml.cpio", "rdinit=/init",
         "root=/dev/ram0", "quiet", "con=null", "con0=fd:0,fd:1", "ssl=null",
