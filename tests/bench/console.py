@@ -241,8 +241,8 @@ class ConsoleQemu(Subject):
     title = "a QEMU guest, medians"
     paired = True
     turns = 3
-    rows = [Row("from_gbit", "Gbit/s", 2, "TCP from the guest"),
-            Row("to_gbit", "Gbit/s", 2, "TCP to the guest")]
+    rows = [Row("from_gbit", "Gbit/s", 2, "TCP from QEMU"),
+            Row("to_gbit", "Gbit/s", 2, "TCP to QEMU")]
     bars = [Bar("from_gbit", "switchd", "bridge", "min", 1.0),
             Bar("to_gbit", "switchd", "bridge", "min", 1.0)]
 
@@ -283,3 +283,5 @@ class ConsoleUml(ConsoleQemu):
     kind = Uml
     words = ("uml", "console")
     title = "a User-Mode Linux guest, medians"
+    rows = [Row("from_gbit", "Gbit/s", 2, "TCP from UML"),
+            Row("to_gbit", "Gbit/s", 2, "TCP to UML")]
