@@ -1,9 +1,7 @@
 #include "switchd/grants_held.h"
 
-#include "base/fds.h"
 #include "ports/port.h"
 #include "ports/vhost_mem.h"
-#include "switchd/proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +20,10 @@ struct grants_held {
 	int fd[PORT_HELD_MAX];
 };
 
-/* Nothing is asked that a file's server would have to answer: whose close
- * waits for it (FUSE) is what this is about. */
 bool grants_held_fit(int fd)
 {
-	socklen_t len = sizeof(int);
 	char link[32], name[64] = "";
+	socklen_t len = sizeof(int);
 	int domain;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0)
@@ -75,7 +71,7 @@ static void drop(struct grants_held *h, uint32_t number)
 
 	if (*fd < 0)
 		return;
-	fds_discard(fd, 1);
+	close(*fd);
 	*fd = -1;
 	h->n--;
 }
