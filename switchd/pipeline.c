@@ -49,7 +49,13 @@ struct pipeline {
 	const struct snapshot_port *in;
 	uint32_t in_index;
 	struct frame *frame;
-	/* Of the batch, source and destination by turns. */
+	/*
+	 * Runs: frames in a row from one address to another one, in one VLAN,
+	 * as most come. What the FDB says of them is asked once.
+	 */
+	unsigned int nruns;
+	uint8_t run[FRAME_BATCH_MAX]; /* by frame: the run that it is of */
+	/* By run, source and destination by turns. */
 	uint64_t key[2 * FRAME_BATCH_MAX], hash[2 * FRAME_BATCH_MAX];
 
 	/* Where super-frames are cut for ports that can't take them. */
@@ -377,11 +383,10 @@ static void mirror_add(struct pipeline *pl, unsigned int i, uint64_t mirrors,
 /* ---- Decide: where does the frame go? ---- */
 
 /* One copy of frame i to port `out`, and to the mirrors that watch it. */
-static void forward(struct pipeline *pl, unsigned int i, uint32_t out)
+static void forward(struct pipeline *pl, unsigned int i, uint32_t out,
+		    enum decide_tag tag)
 {
 	const struct snapshot_port *to = &pl->s->port[out];
-	enum decide_tag tag =
-		decide_tag(&pl->in->decide, &to->decide, pl->frame[i].vid);
 
 	egress_add(pl, out, copy_make(i, tag, FRAME_DIR_NONE, 0));
 	if (__builtin_expect(to->mirror_out != 0, 0))
@@ -391,49 +396,71 @@ static void forward(struct pipeline *pl, unsigned int i, uint32_t out)
 static enum drop_reason flood(struct pipeline *pl, unsigned int i)
 {
 	const struct snapshot *s = pl->s;
-	const struct snapshot_flood *set = s->flood[pl->frame[i].vid];
+	uint16_t vid = pl->frame[i].vid;
+	const struct snapshot_flood *set = s->flood[vid];
 	bool any = false;
 
 	for (uint32_t k = 0; k < set->n; k++) {
 		uint32_t out = set->port[k];
+		const struct decide_port *to = &s->port[out].decide;
 
-		if (out == pl->in_index ||
-		    !decide_pass(&pl->in->decide, &s->port[out].decide))
+		if (out == pl->in_index || !decide_pass(&pl->in->decide, to))
 			continue;
-		forward(pl, i, out);
+		forward(pl, i, out, decide_tag(&pl->in->decide, to, vid));
 		any = true;
 	}
 	return any ? DROP_REASON_COUNT : DROP_NO_DESTINATION;
 }
 
-static enum drop_reason unicast(struct pipeline *pl, unsigned int i,
-				uint32_t out)
-{
-	static const enum drop_reason why[DECIDE_VERDICTS] = DECIDE_DROPS;
-	enum decide_verdict verdict =
-		decide_unicast(&pl->in->decide, &pl->s->port[out].decide,
-			       out == pl->in_index, pl->frame[i].vid);
+/* Where a run goes. */
+struct route {
+	uint32_t out;	      /* the port; FDB_NONE: it is flooded */
+	enum drop_reason why; /* not there; DROP_REASON_COUNT: it does */
+	enum decide_tag tag;
+};
 
-	if (verdict != DECIDE_FORWARD)
-		return why[verdict];
-	forward(pl, i, out);
-	return DROP_REASON_COUNT;
+static struct route route_flood(void)
+{
+	return (struct route){ .out = FDB_NONE };
 }
 
-static enum drop_reason decide(struct pipeline *pl, unsigned int i)
+/* The route of a run that frame i is of. */
+static struct route route_find(const struct pipeline *pl, unsigned int i)
 {
+	static const enum drop_reason why[DECIDE_VERDICTS] = DECIDE_DROPS;
+	unsigned int at = 2u * pl->run[i] + 1;
 	const struct frame *f = &pl->frame[i];
 	const struct snapshot *s = pl->s;
+	enum decide_verdict verdict;
 	uint32_t out;
 
 	if (mac_is_group(f->dst))
-		return flood(pl, i);
-	out = fdb_lookup_at(pl->fdb, pl->key[2 * i + 1], pl->hash[2 * i + 1]);
+		return route_flood();
+	out = fdb_lookup_at(pl->fdb, pl->key[at], pl->hash[at]);
 	/* An entry may be a moment older or newer than the snapshot. */
 	if (out >= s->nports || !s->port[out].port ||
 	    (s->port[out].decide.flags & DECIDE_TARGET))
+		return route_flood();
+	verdict = decide_unicast(&pl->in->decide, &s->port[out].decide,
+				 out == pl->in_index, f->vid);
+	return (struct route){
+		.out = out,
+		.why = verdict == DECIDE_FORWARD ? DROP_REASON_COUNT
+						 : why[verdict],
+		.tag = decide_tag(&pl->in->decide, &s->port[out].decide,
+				  f->vid),
+	};
+}
+
+/* DROP_REASON_COUNT where it went. */
+static enum drop_reason route_take(struct pipeline *pl, unsigned int i,
+				   const struct route *r)
+{
+	if (r->out == FDB_NONE)
 		return flood(pl, i);
-	return unicast(pl, i, out);
+	if (r->why == DROP_REASON_COUNT)
+		forward(pl, i, r->out, r->tag);
+	return r->why;
 }
 
 /* ---- The batch ---- */
@@ -466,6 +493,21 @@ static bool batch_begin(struct pipeline *pl, const struct frame *f,
 	return true;
 }
 
+/* Frame i may go on: which run is it of? */
+static void run_add(struct pipeline *pl, unsigned int i)
+{
+	const struct frame *f = &pl->frame[i];
+	uint64_t src = fdb_key(f->vid, f->src), dst = fdb_key(f->vid, f->dst);
+	unsigned int at = 2 * pl->nruns;
+
+	if (!at || pl->key[at - 2] != src || pl->key[at - 1] != dst) {
+		pl->key[at] = src;
+		pl->key[at + 1] = dst;
+		pl->nruns++;
+	}
+	pl->run[i] = (uint8_t)(pl->nruns - 1);
+}
+
 /* Classify all; then fetch the FDB's buckets. Frames that are dropped
  * leave the batch: live[] holds the indexes of the others. */
 static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
@@ -475,6 +517,7 @@ static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
 	unsigned int nlive = 0;
 	uint64_t segments = 0;
 
+	pl->nruns = 0;
 	for (unsigned int i = 0; i < n; i++) {
 		struct frame *f = &pl->frame[i];
 		enum drop_reason why = classify(pl, f);
@@ -483,33 +526,25 @@ static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
 			counter_add(&c->rx_drop[why], 1);
 			continue;
 		}
-		pl->key[2 * i] = fdb_key(f->vid, f->src);
-		pl->key[2 * i + 1] = fdb_key(f->vid, f->dst);
+		run_add(pl, i);
 		segments += frame_segments(f);
 		live[nlive++] = (uint8_t)i;
 	}
-	/* With those of frames that were dropped: what lies there is harmless.
-	 */
-	fdb_prefetch_many(pl->fdb, pl->key, 2 * n, pl->hash);
+	fdb_prefetch_many(pl->fdb, pl->key, 2 * pl->nruns, pl->hash);
 	counter_add(&c->rx_segments, segments);
 	return nlive;
 }
 
 /* A refused or static address is no reason to drop: the frame goes its way,
  * and the FDB has counted it. */
-static void batch_learn(struct pipeline *pl, const uint8_t *live,
-			unsigned int n, uint32_t now_s)
+static void batch_learn(struct pipeline *pl, uint32_t now_s)
 {
 	if (!(pl->in->decide.flags & DECIDE_LEARN))
 		return;
-	for (unsigned int k = 0; k < n; k++) {
-		unsigned int i = live[k];
-		const struct frame *f = &pl->frame[i];
-
-		if (!mac_is_group(f->src))
-			fdb_learn_at(pl->fdb, pl->key[2 * i], pl->hash[2 * i],
+	for (unsigned int at = 0; at < 2 * pl->nruns; at += 2)
+		if (!mac_is_group(fdb_key_mac(pl->key[at])))
+			fdb_learn_at(pl->fdb, pl->key[at], pl->hash[at],
 				     pl->in_index, now_s);
-	}
 }
 
 void pipeline_run(struct pipeline *pl, const struct snapshot *s, uint32_t in,
@@ -517,6 +552,8 @@ void pipeline_run(struct pipeline *pl, const struct snapshot *s, uint32_t in,
 {
 	struct port_counters *c = &pl->counters[in];
 	uint8_t live[FRAME_BATCH_MAX];
+	unsigned int run = FRAME_BATCH_MAX; /* that `route` is of */
+	struct route route = route_flood();
 	uint64_t forwarded = 0;
 
 	pl->s = s;
@@ -526,14 +563,19 @@ void pipeline_run(struct pipeline *pl, const struct snapshot *s, uint32_t in,
 	if (!batch_begin(pl, f, n))
 		return;
 	n = batch_classify(pl, n, live);
-	batch_learn(pl, live, n, now_s);
+	batch_learn(pl, now_s);
 	for (unsigned int k = 0; k < n; k++) {
+		unsigned int i = live[k];
 		enum drop_reason why;
 
 		if (__builtin_expect(pl->in->mirror_in != 0, 0))
-			mirror_add(pl, live[k], pl->in->mirror_in,
-				   DECIDE_TAG_KEEP, FRAME_DIR_IN, in);
-		why = decide(pl, live[k]);
+			mirror_add(pl, i, pl->in->mirror_in, DECIDE_TAG_KEEP,
+				   FRAME_DIR_IN, in);
+		if (pl->run[i] != run) {
+			run = pl->run[i];
+			route = route_find(pl, i);
+		}
+		why = route_take(pl, i, &route);
 		if (why == DROP_REASON_COUNT)
 			forwarded++;
 		else
