@@ -190,9 +190,16 @@ static inline bool vhost_flat(struct vhost_ring *r, const struct vhost_head *h,
 	return at->host && len == at->len;
 }
 
+/* Member by member, as they have just been written: a load that is wider than
+ * the stores before it waits for those to reach the cache, behind all others on
+ * their way to the guest's memory. */
 static inline void vhost_take(struct vhost_ring *r, const struct vhost_taken *t)
 {
-	r->place->taken[r->ntaken++] = *t;
+	struct vhost_taken *to = &r->place->taken[r->ntaken++];
+
+	to->id = t->id;
+	to->count = t->count;
+	to->len = t->len;
 }
 
 /* ---- the guest's frames ---- */
@@ -202,12 +209,14 @@ static inline void vhost_vnet_load(struct frame *f, const uint8_t *from)
 	struct virtio_net_hdr_v1 *v = &f->vnet;
 	uint64_t a = vhost_load64(from);
 	uint16_t b = (uint16_t)vhost_load32(from + 8);
-
 	/* Other flags aren't the driver's (5.1.6.2.1). */
-	v->flags = (uint8_t)a & VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	v->gso_type = (uint8_t)(a >> 8);
-	if (!v->flags && v->gso_type == VIRTIO_NET_HDR_GSO_NONE)
-		return; /* the rest means nothing */
+	uint8_t flags = (uint8_t)a & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	uint8_t gso_type = (uint8_t)(a >> 8);
+
+	v->flags = flags;
+	v->gso_type = gso_type;
+	if (!(flags | gso_type)) /* GSO_NONE is 0 */
+		return;		 /* the rest means nothing */
 	v->hdr_len = (uint16_t)(a >> 16);
 	v->gso_size = (uint16_t)(a >> 32);
 	v->csum_start = (uint16_t)(a >> 48);
