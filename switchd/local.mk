@@ -43,6 +43,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/polling.h \
 	switchd/portconf.c switchd/portconf.h \
 	switchd/portconf_params.h \
+	switchd/portconf_types.c switchd/portconf_types.h \
 	switchd/proto.c switchd/proto.h \
 	switchd/punt.h \
 	switchd/roles.c switchd/roles.h \

@@ -1,0 +1,280 @@
+#include "switchd/portconf_types.h"
+
+#include "switchd/portconf.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* As bits; in the order of portconf_types. */
+enum port_type {
+	TYPE_TAP = 1 << 0,
+	TYPE_NETDEV = 1 << 1,
+	TYPE_PCAP = 1 << 2,
+	TYPE_VHOST_USER = 1 << 3,
+	TYPE_DUMMY = 1 << 4,
+};
+
+/* Which types take a parameter that isn't common to all. */
+static const struct {
+	const char *name;
+	unsigned int types; /* enum port_type */
+} type_params[] = {
+	{ "ifname", TYPE_TAP | TYPE_NETDEV },
+	{ "owner", TYPE_TAP | TYPE_VHOST_USER },
+	{ "group", TYPE_TAP | TYPE_VHOST_USER },
+	{ "persist", TYPE_TAP },
+	{ "netns", TYPE_TAP },
+	{ "mac", TYPE_TAP },
+	{ "address", TYPE_TAP },
+	{ "queues", TYPE_TAP | TYPE_VHOST_USER },
+	{ "promisc", TYPE_NETDEV },
+	{ "force", TYPE_NETDEV },
+	{ "fast-path", TYPE_NETDEV },
+	{ "file", TYPE_PCAP },
+	{ "filter", TYPE_PCAP },
+	{ "snaplen", TYPE_PCAP },
+	{ "rotate-size", TYPE_PCAP },
+	{ "rotate-count", TYPE_PCAP },
+	{ "format", TYPE_PCAP },
+	{ "segment", TYPE_PCAP },
+	{ "path", TYPE_VHOST_USER },
+	{ "role", TYPE_VHOST_USER },
+};
+
+/* ---- Parameters into a request ---- */
+
+static int check_ifname(const char *ifname, struct error *err)
+{
+	if (port_ifname_fit(ifname))
+		return 0;
+	return error_set(err, EINVAL, "bad-ifname", "ifname",
+			 "a device's name is made of printable ASCII");
+}
+
+/* Names that acquire looks up: in here there may be no /etc. */
+static int parse_owner(const json_t *p, char owner[64], char group[64],
+		       struct error *err)
+{
+	const char *user = rpc_get_string(p, "owner", NULL);
+	const char *of = rpc_get_string(p, "group", NULL);
+
+	if (user && !*user)
+		return error_set(err, ENOENT, "no-such-user", "owner",
+				 "a user's name isn't empty");
+	if (of && !*of)
+		return error_set(err, ENOENT, "no-such-group", "group",
+				 "a group's name isn't empty");
+	snprintf(owner, 64, "%s", user ? user : "");
+	snprintf(group, 64, "%s", of ? of : "");
+	return 0;
+}
+
+static int parse_tap(const json_t *p, struct port_request *rq,
+		     struct error *err)
+{
+	struct tap_params *t = &rq->tap;
+	const char *mac = rpc_get_string(p, "mac", NULL);
+
+	snprintf(t->ifname, sizeof(t->ifname), "%s",
+		 rpc_get_string(p, "ifname", ""));
+	snprintf(t->netns, sizeof(t->netns), "%s",
+		 rpc_get_string(p, "netns", ""));
+	snprintf(t->address, sizeof(t->address), "%s",
+		 rpc_get_string(p, "address", ""));
+	t->persist = rpc_get_bool(p, "persist", false);
+	t->queues = (uint32_t)rpc_get_int(p, "queues", 1);
+	if (t->queues > TAP_QUEUES_MAX)
+		return error_set(err, EINVAL, "out-of-range", "queues",
+				 "a TAP has 1 to %d queues", TAP_QUEUES_MAX);
+	if (t->queues == 1) /* and not a device of several that has one */
+		t->queues = 0;
+	if (parse_owner(p, t->owner, t->group, err) < 0)
+		return -ENOENT;
+	if (mac && (mac_parse(mac, &t->mac) < 0 || t->mac == 0 ||
+		    mac_is_group(t->mac)))
+		return error_set(err, EINVAL, "bad-mac", "mac",
+				 "\"%s\" is no address for a device: write six "
+				 "pairs of hex digits, the first one even",
+				 mac);
+	return check_ifname(t->ifname, err);
+}
+
+static int parse_netdev(const json_t *p, struct port_request *rq,
+			struct error *err)
+{
+	struct netdev_params *n = &rq->netdev;
+	const char *ifname = rpc_get_string(p, "ifname", NULL);
+
+	if (!ifname || !*ifname)
+		return error_set(err, EINVAL, "missing-parameter", "ifname",
+				 "type=netdev needs ifname=DEVICE");
+	snprintf(n->ifname, sizeof(n->ifname), "%s", ifname);
+	n->promisc = rpc_get_bool(p, "promisc", false);
+	n->force = rpc_get_bool(p, "force", false);
+	return check_ifname(n->ifname, err);
+}
+
+static int parse_pcap(const json_t *p, struct port_request *rq,
+		      struct error *err)
+{
+	struct pcap_params *c = &rq->pcap;
+	const char *file = rpc_get_string(p, "file", NULL);
+
+	if (!file || file[0] != '/')
+		return error_set(
+			err, EINVAL, file ? "bad-value" : "missing-parameter",
+			"file", "type=pcap needs file=/PATH, an absolute path");
+	snprintf(c->file, sizeof(c->file), "%s", file);
+	snprintf(c->filter, sizeof(c->filter), "%s",
+		 rpc_get_string(p, "filter", ""));
+	c->snaplen = (uint32_t)rpc_get_int(p, "snaplen", 0);
+	c->rotate_bytes = (uint64_t)rpc_get_int(p, "rotate-size", 0);
+	c->rotate_files = (uint32_t)rpc_get_int(p, "rotate-count", 0);
+	c->classic = !strcmp(rpc_get_string(p, "format", "pcapng"), "pcap");
+	c->segment = rpc_get_bool(p, "segment", false);
+	if (c->rotate_files && !c->rotate_bytes)
+		return error_set(err, EINVAL, "missing-parameter",
+				 "rotate-size",
+				 "rotate-count needs rotate-size");
+	return 0;
+}
+
+static int parse_vhost_user(const json_t *p, struct port_request *rq,
+			    struct error *err)
+{
+	struct vhost_user_params *v = &rq->vhost_user;
+	const char *path = rpc_get_string(p, "path", NULL);
+
+	if (!path || path[0] != '/')
+		return error_set(err, EINVAL,
+				 path ? "bad-value" : "missing-parameter",
+				 "path",
+				 "type=vhost-user needs path=/PATH, the "
+				 "absolute path of a socket");
+	snprintf(v->path, sizeof(v->path), "%s", path);
+	v->client = !strcmp(rpc_get_string(p, "role", "server"), "client");
+	v->queues = (uint32_t)rpc_get_int(p, "queues", 1);
+	if (parse_owner(p, v->owner, v->group, err) < 0)
+		return -ENOENT;
+	if (v->client && (*v->owner || *v->group))
+		return error_set(err, EINVAL, "not-for-role",
+				 *v->owner ? "owner" : "group",
+				 "with role=client the socket is the front "
+				 "end's: %s is for role=server",
+				 *v->owner ? "owner" : "group");
+	return 0;
+}
+
+/* ---- Is it the same device? ---- */
+
+static bool same_tap(const struct port_request *x, const struct port_request *y)
+{
+	const struct tap_params *a = &x->tap, *b = &y->tap;
+
+	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
+	       !strcmp(a->address, b->address) && a->mac == b->mac &&
+	       a->persist == b->persist && !strcmp(a->owner, b->owner) &&
+	       !strcmp(a->group, b->group) && a->queues == b->queues;
+}
+
+static bool same_netdev(const struct port_request *x,
+			const struct port_request *y)
+{
+	const struct netdev_params *a = &x->netdev, *b = &y->netdev;
+
+	return !strcmp(a->ifname, b->ifname) && a->promisc == b->promisc &&
+	       a->force == b->force;
+}
+
+static bool same_pcap(const struct port_request *x,
+		      const struct port_request *y)
+{
+	const struct pcap_params *a = &x->pcap, *b = &y->pcap;
+
+	return !strcmp(a->file, b->file) && !strcmp(a->filter, b->filter) &&
+	       a->snaplen == b->snaplen && a->rotate_bytes == b->rotate_bytes &&
+	       a->rotate_files == b->rotate_files && a->classic == b->classic &&
+	       a->segment == b->segment;
+}
+
+static bool same_vhost_user(const struct port_request *x,
+			    const struct port_request *y)
+{
+	const struct vhost_user_params *a = &x->vhost_user, *b = &y->vhost_user;
+
+	return !strcmp(a->path, b->path) && a->client == b->client &&
+	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group) &&
+	       a->queues == b->queues;
+}
+
+/* ---- All types ---- */
+
+/* Those with parameters of their own. */
+static const struct {
+	const char *name;
+	/* The type's own parameters into rq, which has the common ones. */
+	int (*parse)(const json_t *p, struct port_request *rq,
+		     struct error *err);
+	bool (*same)(const struct port_request *x,
+		     const struct port_request *y);
+} by_type[] = {
+	{ "tap", parse_tap, same_tap },
+	{ "netdev", parse_netdev, same_netdev },
+	{ "pcap", parse_pcap, same_pcap },
+	{ "vhost-user", parse_vhost_user, same_vhost_user },
+};
+
+static unsigned int type_bit(const char *type)
+{
+	for (unsigned int i = 0; portconf_types[i]; i++)
+		if (!strcmp(portconf_types[i], type))
+			return 1u << i;
+	return 0;
+}
+
+/* Has it a parameter that belongs to other types only? */
+int portconf_type_params(const json_t *p, const char *type, struct error *err)
+{
+	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+
+	for (unsigned int i = 0; i < n; i++)
+		if (!(type_params[i].types & type_bit(type)) &&
+		    json_object_get(p, type_params[i].name))
+			return error_set(err, EINVAL, "not-for-type",
+					 type_params[i].name,
+					 "%s is not a parameter of type=%s",
+					 type_params[i].name, type);
+	return 0;
+}
+
+int portconf_type_parse(const json_t *p, struct port_request *rq,
+			struct error *err)
+{
+	for (unsigned int i = 0; i < sizeof(by_type) / sizeof(by_type[0]); i++)
+		if (!strcmp(by_type[i].name, rq->type))
+			return by_type[i].parse(p, rq, err);
+	return 0;
+}
+
+bool portconf_type_same(const struct port_request *x,
+			const struct port_request *y)
+{
+	if (strcmp(x->type, y->type) != 0)
+		return false;
+	for (unsigned int i = 0; i < sizeof(by_type) / sizeof(by_type[0]); i++)
+		if (!strcmp(by_type[i].name, x->type))
+			return by_type[i].same(x, y);
+	return true;
+}
+
+const char *portconf_device_param(const json_t *params)
+{
+	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+
+	if (json_object_get(params, "type"))
+		return "type";
+	for (unsigned int i = 0; i < n; i++)
+		if (json_object_get(params, type_params[i].name))
+			return type_params[i].name;
+	return NULL;
+}
