@@ -116,6 +116,51 @@ struct vhost_user_params {
 	uint32_t queues;	  /* pairs, 1 to PORT_FDS_MAX; 0: one */
 };
 
+/* Frames in datagrams between two addresses: "192.0.2.1:4444", "[::1]:4444". */
+struct udp_params {
+	char local[64];
+	char remote[64]; /* the only one that is heard */
+};
+
+/* The same between two paths of Unix sockets. */
+struct dgram_params {
+	char local[PORT_PATH_MAX];
+	char remote[PORT_PATH_MAX];
+	char owner[64]; /* of `local`, as for a tap; "" = not set */
+	char group[64];
+};
+
+/* A connection, to an address ("/PATH", "192.0.2.1:4444") or `given`. */
+struct stream_params {
+	char connect[PORT_PATH_MAX];
+};
+
+/* A VDE client's connection: given, with what the client has asked for. */
+struct vde_params {
+	char folder[PORT_PATH_MAX]; /* where our socket is bound */
+	uint8_t peer[110];	    /* the client's sockaddr_un, as it came */
+	uint16_t number;	    /* of the port; 0: any */
+	uint16_t mode;		    /* permissions of our socket */
+};
+
+struct slirp_params {
+	char ipv4[64];	   /* "10.0.2.0/24"; "" = the default, "none" */
+	char ipv6[64];	   /* "fd00::/64"; the same */
+	char hostfwd[512]; /* "tcp:127.0.0.1:8080-10.0.2.15:80,.." */
+	char hostname[64]; /* that DHCP gives; "" = none */
+	bool restricted;   /* nothing but what hostfwd allows */
+};
+
+/* What a listener waits at (switchd/listener.h). */
+enum listen_kind { LISTEN_STREAM, LISTEN_SEQPACKET, LISTEN_VDE, LISTEN_UML };
+
+struct listen_params {
+	uint32_t kind; /* enum listen_kind */
+	/* "/PATH"; stream: "192.0.2.1:4444" as well; vde: the folder */
+	char address[PORT_PATH_MAX];
+	char owner[64], group[64]; /* of what is made for it; "" = not set */
+};
+
 struct port_request {
 	char type[16]; /* "tap" */
 	char name[PORT_NAME_MAX];
@@ -126,7 +171,18 @@ struct port_request {
 		struct netdev_params netdev;
 		struct pcap_params pcap;
 		struct vhost_user_params vhost_user;
+		struct udp_params udp;
+		struct dgram_params dgram;
+		struct stream_params stream;
+		struct vde_params vde;
+		struct slirp_params slirp;
+		struct listen_params listen;
 	};
+	/*
+	 * The requester has the connection already (a listener's): acquire
+	 * finds its descriptors in the grant, which is theirs from then on.
+	 */
+	bool given;
 };
 
 /* What has to be put back on release; meaning belongs to the type. */
