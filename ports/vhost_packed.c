@@ -69,9 +69,9 @@ static void load_desc(const struct vhost_ring *r, vhost_pos p,
 /* Length, id and flags come in one word: at once. */
 static void store_word(uint8_t *desc, uint64_t v, memory_order order)
 {
-	_Atomic uint64_t *word = (_Atomic uint64_t *)(desc + 8);
+	void *word = desc + 8;
 
-	atomic_store_explicit(word, htole64(v), order);
+	atomic_store_explicit((_Atomic uint64_t *)word, htole64(v), order);
 }
 
 static inline bool packed_head(struct vhost_ring *r, struct vhost_head *h)

@@ -82,15 +82,22 @@ static bool guest_reap(void)
 	return any;
 }
 
+static bool guest_turn(void)
+{
+	bool any = guest_post();
+
+	return guest_reap() || any;
+}
+
 static void *guest(void *arg)
 {
 	(void)arg;
 	while (came < FRAMES && !failed) {
-		if (guest_post() | guest_reap())
+		if (guest_turn())
 			continue;
 		vdriver_want_calls(&up->d);
 		vdriver_want_calls(&down->d);
-		if (guest_post() | guest_reap())
+		if (guest_turn())
 			continue;
 		if (!wait_for(up->r.call, down->r.call))
 			failed = true;

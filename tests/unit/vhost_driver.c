@@ -25,13 +25,13 @@ size_t vdriver_device_bytes(bool packed, uint16_t size)
 }
 
 /* All in one order with the device's: whoever looks last sees the other. */
-static uint16_t get16(const uint8_t *p)
+static uint16_t get16(const void *p)
 {
 	return le16toh(atomic_load_explicit((const _Atomic uint16_t *)p,
 					    memory_order_seq_cst));
 }
 
-static void put16(uint8_t *p, uint16_t v)
+static void put16(void *p, uint16_t v)
 {
 	atomic_store_explicit((_Atomic uint16_t *)p, htole16(v),
 			      memory_order_seq_cst);
@@ -226,7 +226,7 @@ static bool reap_split(struct vdriver *d, uint16_t *id, uint32_t *len)
 
 static bool reap_packed(struct vdriver *d, uint16_t *id, uint32_t *len)
 {
-	const uint8_t *at = d->desc + 16u * d->used + 8;
+	const void *at = d->desc + 16u * d->used + 8;
 	/* Devices that write these three at once are read so. */
 	uint64_t word = le64toh(atomic_load((const _Atomic uint64_t *)at));
 	uint16_t flags = (uint16_t)(word >> 48);
