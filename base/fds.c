@@ -1,16 +1,126 @@
 #include "base/fds.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-void fds_discard(const int *fd, unsigned int n)
+/* Processes that wait for the end of a close, at once. */
+#define CLOSERS_MAX 4
+/* Most end right away. */
+#define CLOSER_MS 100
+
+static bool is_socket(int fd, int *domain)
+{
+	socklen_t len = sizeof(*domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, &len) == 0;
+}
+
+/* Nothing is asked that a file's server would have to answer. */
+bool fds_plain(int fd)
+{
+	char link[32], name[64] = "";
+	int domain;
+
+	if (is_socket(fd, &domain))
+		return domain == AF_UNIX;
+	/* Only files in memory have seals. */
+	if (fcntl(fd, F_GET_SEALS) >= 0)
+		return true;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (readlink(link, name, sizeof(name) - 1) < 0)
+		return false;
+	/* No path begins like that. */
+	return !strcmp(name, "anon_inode:[eventfd]") ||
+	       !strncmp(name, "pipe:", strlen("pipe:"));
+}
+
+/* By pidfd. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int closers[CLOSERS_MAX];
+static unsigned int closers_n;
+
+static bool has_ended(int pidfd, int timeout_ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	siginfo_t info;
+
+	if (poll(&p, 1, timeout_ms) != 1)
+		return false;
+	/* The monitor's loop may have done so. */
+	(void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+	close(pidfd);
+	return true;
+}
+
+/*
+ * A process that shares nothing with us but the table of descriptors: closing
+ * takes the number out of it before anybody waits, and who waits is that one. A
+ * thread would keep us from ending. Returns its pidfd or -errno.
+ */
+static int closer_new(int fd)
+{
+	int pidfd = -1;
+	struct clone_args args = { .flags = CLONE_FILES | CLONE_PIDFD,
+				   .pidfd = (uint64_t)(uintptr_t)&pidfd,
+				   .exit_signal = SIGCHLD };
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0) {
+		syscall(SYS_close, fd);
+		_exit(0);
+	}
+	return pid < 0 ? -errno : pidfd;
+}
+
+static int close_elsewhere(int fd)
+{
+	int pidfd, r = 0;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned int i = 0; i < closers_n;)
+		if (has_ended(closers[i], 0))
+			closers[i] = closers[--closers_n];
+		else
+			i++;
+	if (closers_n == CLOSERS_MAX) {
+		r = -EBUSY;
+	} else {
+		pidfd = closer_new(fd);
+		if (pidfd < 0)
+			close(fd);
+		else if (!has_ended(pidfd, CLOSER_MS))
+			closers[closers_n++] = pidfd;
+	}
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
+int fds_discard(const int *fd, unsigned int n)
 {
 	const struct linger none = { 0 };
+	int domain, r = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		/* Most are no sockets, and don't mind. */
-		(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
-				 sizeof(none));
+		if (is_socket(fd[i], &domain))
+			(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
+					 sizeof(none));
+		else if (!fds_plain(fd[i])) {
+			if (close_elsewhere(fd[i]) < 0)
+				r = -EBUSY;
+			continue;
+		}
 		close(fd[i]);
 	}
+	return r;
 }

@@ -1,15 +1,31 @@
 /*
  * fds - descriptors that somebody else has sent
  *
+ * Whoever sends us one may hold us up by it: the close of a socket lingers
+ * (SO_LINGER), and that of a file of FUSE waits for the file's server, which
+ * may be a friend of the sender's. Not even SIGKILL ends who waits there, nor a
+ * process that has such a file open when it ends.
+ *
  * Threads: any.
  */
 #ifndef BASE_FDS_H
 #define BASE_FDS_H
 
+#include <stdbool.h>
+
+/* Is it of a kind that is closed without waiting for anybody: a Unix socket, a
+ * file in memory, an eventfd, a pipe? (Without /proc, the last two aren't told
+ * from others.) Any descriptor, borrowed. */
+bool fds_plain(int fd);
+
 /*
- * Close the n descriptors of fd[], whatever they are: a socket with SO_LINGER
- * that its sender has left something in doesn't hold us.
+ * Close the n descriptors of fd[], whatever they are, without being held up:
+ * those that aren't plain are closed by processes of their own, which share our
+ * table of descriptors. (Who may make no process, as the switch process, closes
+ * them itself and has to wait.) Returns 0, or -EBUSY: too many are waiting
+ * already, and some of fd[] stay open; who sent them shouldn't be listened to
+ * any more.
  */
-void fds_discard(const int *fd, unsigned int n);
+int fds_discard(const int *fd, unsigned int n);
 
 #endif

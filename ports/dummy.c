@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* Of its own, as any Ethernet device has. */
 #define DUMMY_MTU 1500
@@ -20,6 +22,8 @@ struct dummy {
 	struct iovec seg[FRAME_BATCH_MAX];
 	uint8_t *lent[FRAME_BATCH_MAX];
 	unsigned int nlent;
+	struct port_state state, said; /* now; after the next control() */
+	unsigned int taken_over;
 };
 
 static struct dummy *to_dummy(struct port *p)
@@ -109,6 +113,21 @@ const struct dummy_frame *dummy_peek_sent(const struct port *p, unsigned int i)
 void dummy_refuse(struct port *p, enum drop_reason why)
 {
 	to_dummy(p)->refuse = why;
+}
+
+int dummy_say(struct port *p, const struct port_state *state)
+{
+	to_dummy(p)->said = *state;
+	if (p->control_fd < 0)
+		p->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->control_fd < 0 || eventfd_write(p->control_fd, 1) < 0)
+		return -errno;
+	return 0;
+}
+
+unsigned int dummy_taken_over(const struct port *p)
+{
+	return ((const struct dummy *)p)->taken_over;
 }
 
 void dummy_set_offloads(struct port *p, uint32_t offloads)
@@ -227,6 +246,27 @@ static struct port *dummy_open(const struct port_request *rq,
 	return &d->port;
 }
 
+static void dummy_take_over(struct port *p)
+{
+	to_dummy(p)->taken_over++;
+}
+
+static bool dummy_control(struct port *p)
+{
+	struct dummy *d = to_dummy(p);
+	eventfd_t n;
+
+	if (eventfd_read(p->control_fd, &n) < 0)
+		return false;
+	d->state = d->said;
+	return true;
+}
+
+static void dummy_state(struct port *p, struct port_state *state)
+{
+	*state = to_dummy(p)->state;
+}
+
 static void dummy_close(struct port *p)
 {
 	struct dummy *d = to_dummy(p);
@@ -237,6 +277,8 @@ static void dummy_close(struct port *p)
 		free(f->data);
 	while ((f = queue_pop(&d->out)))
 		free(f->data);
+	if (p->control_fd >= 0)
+		close(p->control_fd);
 	free(d);
 }
 
@@ -246,6 +288,9 @@ const struct port_ops port_ops_dummy = {
 	.adjust = dummy_adjust,
 	.release = dummy_release,
 	.open = dummy_open,
+	.take_over = dummy_take_over,
+	.control = dummy_control,
+	.state = dummy_state,
 	.close = dummy_close,
 	.rx = dummy_rx,
 	.tx = dummy_tx,

@@ -4,7 +4,8 @@
  * For the simulator: tests inject frames and look at exactly what came out,
  * with the vnet header and in order. The queues hold copies. A dummy takes
  * the offloads that the test gives it, so that both the "keep" and the
- * "segment" ways are proved.
+ * "segment" ways are proved. One that a test has speak has a control descriptor
+ * and a state from then on, as a vhost-user port has.
  *
  * Threads: one; the simulator steps the workers itself.
  */
@@ -48,6 +49,17 @@ const struct dummy_frame *dummy_peek_sent(const struct port *p, unsigned int i);
 
 /* Make tx refuse with this reason; DROP_REASON_COUNT: accept again. */
 void dummy_refuse(struct port *p, enum drop_reason why);
+
+/*
+ * The other end says something: the control descriptor is readable, and the
+ * port's state is *state (its words are borrowed) once control() was called.
+ * Returns 0 or -errno.
+ */
+int dummy_say(struct port *p, const struct port_state *state)
+	__attribute__((warn_unused_result));
+
+/* How often take_over was called. */
+unsigned int dummy_taken_over(const struct port *p);
 
 /* Which offloads tx takes as they are (enum port_offload). Default: all. */
 void dummy_set_offloads(struct port *p, uint32_t offloads);

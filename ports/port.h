@@ -239,7 +239,10 @@ struct port_ops {
 	 * Of a port with a resumed grant: the earlier process does nothing with
 	 * it any more, go on where it stopped. Called once, before the first
 	 * rx, tx and control; a port that is closed without it has touched
-	 * nothing. NULL: there is nothing to do.
+	 * nothing. Once more, of any port, when this process goes on after it
+	 * has halted, as the next one may have begun and got somewhere: what is
+	 * remembered apart from what they share is out of date then. No worker
+	 * runs. NULL: there is nothing to do.
 	 */
 	void (*take_over)(struct port *p);
 	/*

@@ -111,6 +111,33 @@ void vhost_session_fini(struct vhost_session *s)
 	close_fd(&s->backend_req);
 }
 
+void vhost_session_forget(struct vhost_session *s)
+{
+	for (unsigned int i = 0; i < s->rings; i++) {
+		struct vhost_line *l = &s->line[i];
+		const char *why;
+
+		vhost_ring_stop(&l->ring);
+		(void)s->hooks.ring(s->hooks.ctx, i, false, &why);
+		close_fd(&l->kick);
+		close_fd(&l->call);
+		close_fd(&l->err);
+		l->took = l->told = l->running = false;
+		l->problem = NULL;
+	}
+	vhost_mem_fini(&s->mem);
+	vhost_log_unmap(&s->log);
+	vhost_inbox_clear(&s->in);
+	if (s->conn >= 0) {
+		s->hooks.leave(s->hooks.ctx, s->conn);
+		s->connections--; /* which isn't another one if it's resumed */
+	}
+	close_fd(&s->conn);
+	close_fd(&s->backend_req);
+	s->unkept = false;
+	s->broken = NULL;
+}
+
 /* ---- Connections ---- */
 
 void vhost_session_reset(struct vhost_session *s)

@@ -104,6 +104,13 @@ int vhost_session_init(struct vhost_session *s, const char *name,
  */
 void vhost_session_fini(struct vhost_session *s);
 
+/*
+ * What this process knows of the front end may be out of date, for the next one
+ * may have gone on with it: it knows nothing, as after init. What outlives it
+ * is as it was. No worker uses the lines.
+ */
+void vhost_session_forget(struct vhost_session *s);
+
 /* Nobody is connected, whatever the state says. */
 void vhost_session_reset(struct vhost_session *s);
 

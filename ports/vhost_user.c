@@ -663,6 +663,13 @@ static void vhost_user_take_over(struct port *p)
 {
 	struct vhost_user *v = to_vhost(p);
 
+	if (v->session.conn >= 0 && v->state->busy) {
+		/* Nobody but us can go on with it, nor has: it would be over,
+		 * which we'll see. Rings that ran on have been given up. */
+		vhost_session_check(&v->session);
+		return;
+	}
+	vhost_session_forget(&v->session);
 	if (vhost_session_resume(&v->session) &&
 	    !control_add(v, v->session.conn))
 		vhost_session_end(&v->session, "no memory to wait for it");

@@ -55,6 +55,9 @@ static const char *admin_only(const json_t *params, const json_t *profiles)
 
 	if (type && !strcmp(type, "pcap"))
 		return "type=pcap";
+	/* Its path is a file's, made or connected to by root. */
+	if (type && !strcmp(type, "vhost-user"))
+		return "type=vhost-user";
 	if (json_is_true(effective(params, profiles, "uplink")))
 		return "uplink=yes";
 	if (json_is_true(effective(params, profiles, "force")))
@@ -232,7 +235,8 @@ static int restricted_attach(const struct attempt *a)
 	says = rpc_get_string(json_object_get(a->d->sw->profiles, profile),
 			      "type", NULL);
 	if (type && says ? strcmp(type, says) != 0
-			 : type && !strcmp(type, "pcap"))
+			 : type && (!strcmp(type, "pcap") ||
+				    !strcmp(type, "vhost-user")))
 		return restricted(a, "type", "his profile doesn't say so");
 	if (missing_port(a))
 		return restricted(a, "name",

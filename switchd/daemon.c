@@ -92,6 +92,7 @@ static void hook_attached(void *ctx, struct switch_port *p)
 		if (is_type(p, "pcap"))
 			name_in_pcap(p, other, other->config.request.name);
 	}
+	daemon_control_watch(d, p);
 	if (!p->grant.ifindex || p->elsewhere)
 		return;
 	r = link_monitor_watch(d->links, p->grant.ifindex, &now);
@@ -110,6 +111,7 @@ static void hook_gone(void *ctx, struct switch_port *p)
 	struct daemon *d = ctx;
 	struct switch_port *other = NULL;
 
+	daemon_control_unwatch(p);
 	if (p->grant.ifindex && !p->elsewhere)
 		link_monitor_unwatch(d->links, p->grant.ifindex);
 	while ((other = switch_port_next(d->sw, other)))
@@ -531,6 +533,7 @@ void daemon_free(struct daemon *d)
 	rpc_server_free(d->rpc);
 	d->rpc = d->helper = NULL;
 	roles_free(d->roles);
+	daemon_control_end(d);
 	switch_free(d->sw);
 	if (d->cpu_port)
 		d->cpu_port->ops->close(d->cpu_port);

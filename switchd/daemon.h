@@ -15,7 +15,7 @@
  *                            GO          └──┴── RESUME ─┘
  *
  * daemon.c has the loop, daemon_start.c the way to `live`, daemon_orders.c what
- * the monitor orders.
+ * the monitor orders, daemon_control.c what ports wait for.
  *
  * Threads: main.
  */
@@ -112,6 +112,15 @@ int daemon_go(struct daemon *d, struct error *err)
 
 /* An event of the loop: the monitor says something. */
 void daemon_on_order(evutil_socket_t fd, short what, void *arg);
+
+/*
+ * A port is there, or goes: its control descriptor. All of them, from when this
+ * process is `live`, and no longer. The loop is over. (daemon_control.c)
+ */
+void daemon_control_watch(struct daemon *d, struct switch_port *p);
+void daemon_control_unwatch(struct switch_port *p);
+void daemon_control_all(struct daemon *d, bool on);
+void daemon_control_end(struct daemon *d);
 
 /* Ask for an upgrade; answers the call, now or later. */
 void daemon_upgrade(struct daemon *d, struct rpc_call *call);

@@ -63,6 +63,7 @@ static void on_hand_over(struct daemon *d)
 	uint64_t now = clock_ns();
 
 	d->live = false;
+	daemon_control_all(d, false);
 	switch_halt(d->sw);
 	broker_say_since(d->broker, PROTO_STOPPED, 0, now);
 }
@@ -79,6 +80,7 @@ static void on_resume(struct daemon *d, const struct error *err)
 		return;
 	}
 	d->live = true;
+	daemon_control_all(d, true);
 	set_quiet(d, false);
 	event_active(d->reap, EV_TIMEOUT, 0); /* what left meanwhile */
 	/* What couldn't be read would fail every other upgrade, too. */

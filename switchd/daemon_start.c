@@ -487,6 +487,7 @@ int daemon_go(struct daemon *d, struct error *err)
 
 	switch_take_over(d->sw);
 	d->live = true;
+	daemon_control_all(d, true);
 	switch_commit(d->sw);
 	now = clock_ns();
 	r = d->broker ? take_memory(d, err) : 0;

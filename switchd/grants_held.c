@@ -3,15 +3,11 @@
 #include "base/fds.h"
 #include "ports/port.h"
 #include "ports/vhost_mem.h"
-#include "switchd/proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* For the monitor: another switch process, an upgrade, ports that come. */
@@ -22,24 +18,9 @@ struct grants_held {
 	int fd[PORT_HELD_MAX];
 };
 
-/* Nothing is asked that a file's server would have to answer: whose close
- * waits for it (FUSE) is what this is about. */
 bool grants_held_fit(int fd)
 {
-	socklen_t len = sizeof(int);
-	char link[32], name[64] = "";
-	int domain;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0)
-		return domain == AF_UNIX;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (readlink(link, name, sizeof(name) - 1) < 0)
-		return false;
-	/* No path begins like that. */
-	if (!strcmp(name, "anon_inode:[eventfd]") ||
-	    !strncmp(name, "pipe:", strlen("pipe:")))
-		return true;
-	return vhost_mem_file_fit(fd);
+	return fds_plain(fd) || vhost_mem_file_fit(fd);
 }
 
 static struct grants_held *held_new(void)
@@ -75,7 +56,7 @@ static void drop(struct grants_held *h, uint32_t number)
 
 	if (*fd < 0)
 		return;
-	fds_discard(fd, 1);
+	close(*fd);
 	*fd = -1;
 	h->n--;
 }

@@ -8,8 +8,8 @@
  *
  * Who sends them may have been taken over. So there is a bound for each grant,
  * and some descriptors stay free for the monitor itself; and only what can be
- * closed without waiting for anybody is taken: Unix sockets, guests' memory
- * (vhost_mem.h), eventfds and pipes.
+ * closed without waiting for anybody is taken (fds_plain), and files that can
+ * be a guest's memory, which is all that a decent front end passes.
  *
  * Ownership: the grant owns its struct grants_held, which owns the descriptors.
  * Threads: one, the monitor's.
@@ -27,9 +27,9 @@ bool grants_held_fit(int fd);
 
 /*
  * Hold a copy of `fd`, which fits, in the place of what has that number; -1:
- * just drop that. *h is made when it is needed. Returns 0; -EINVAL: no such
- * number (PORT_HELD_MAX); -EMFILE: the monitor needs the rest for itself; or
- * -errno: then what was held still is.
+ * just drop that. *h is made when it is needed.
+ * Returns 0; -EINVAL: no such number (PORT_HELD_MAX); -EMFILE: the monitor
+ * needs the rest for itself; or -errno: then what was held still is.
  */
 int grants_held_put(struct grants_held **h, uint32_t number, int fd)
 	__attribute__((warn_unused_result));

@@ -14,6 +14,7 @@
  *    unmounted. Afterwards the process can't
  *    - see, read, write or execute any file of the host, nor /proc, /sys, /dev
  *    - connect to a socket that has a path: D-Bus, container engines, nscd
+ *      (the monitor does that, for vhost-user ports, as far as policy.h goes)
  *    - ask a name server: `host example.org` in a filter finds nothing
  *
  * 2. Ids and capabilities (needs CAP_SETUID, CAP_SETGID, CAP_SETPCAP). The user
@@ -52,6 +53,8 @@
  *   a packet socket sends to any device of its network namespace, and an
  *   AF_UNIX datagram socket to an abstract address
  * - what the switch asks for is a hostile request
+ * - the guests of vhost-user ports share their memory with the process: whoever
+ *   has that has them
  * It can also read all links, addresses and routes by rtnetlink, answer whoever
  * connects, and use up processor time and memory.
  *

@@ -8,6 +8,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/config_file.c \
 	switchd/config_line.c \
 	switchd/daemon.c switchd/daemon.h \
+	switchd/daemon_control.c \
 	switchd/daemon_orders.c \
 	switchd/daemon_start.c \
 	switchd/decide.h \
@@ -27,6 +28,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/method_fdb.c \
 	switchd/method_port.c \
 	switchd/method_switch.c \
+	switchd/method_vhost.c \
 	switchd/methods.c switchd/methods.h \
 	switchd/mirror.c \
 	switchd/monitor.c switchd/monitor.h \
@@ -47,6 +49,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/sockets.c switchd/sockets.h \
 	switchd/static.c \
 	switchd/switch.c switchd/switch.h \
+	switchd/switch_control.c \
 	switchd/switch_fast.c switchd/switch_fast.h \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
 	switchd/switch_port.c \

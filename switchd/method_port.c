@@ -99,6 +99,8 @@ static const char *link_word(const struct switch_port *p)
 		return "disabled";
 	if (!p->up)
 		return "down";
+	if (p->condition && !strcmp(p->condition, "broken"))
+		return "broken";
 	return p->carrier ? "up" : "no-carrier";
 }
 
@@ -203,6 +205,8 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
 	json_object_set_new(o, "tx", method_tx(&n, false));
+	if (!strcmp(p->config.request.type, "vhost-user"))
+		json_object_set_new(o, "guest", method_guest(p));
 	if (strcmp(p->config.request.type, "netdev") != 0)
 		return o;
 	json_object_set_new(o, "fast-path", fast_json(sw, p));

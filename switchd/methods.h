@@ -36,6 +36,9 @@ struct switch_port *method_port(struct rpc_call *call, struct daemon *d,
 json_t *method_rx(const struct port_counters *c, bool zeros);
 json_t *method_tx(const struct port_counters *c, bool zeros);
 
+/* What a port of type vhost-user knows of its guest, an object. */
+json_t *method_guest(const struct switch_port *p);
+
 /*
  * The number in params["after"], which an earlier page gave as `next`.
  * *given: is there one? Returns false where it is no number; the call is

@@ -316,7 +316,8 @@ static bool on_word(struct monitor *m, unsigned int slot)
 	}
 	if (r < 0)
 		return r != -ETIMEDOUT;
-	fds_discard(fd, msg.head.nfds);
+	if (fds_discard(fd, msg.head.nfds) < 0)
+		monitor_child_kill(m, slot);
 	switch (msg.head.type) {
 	case PROTO_ALIVE:
 		m->child[slot].alive_ns = clock_ns();

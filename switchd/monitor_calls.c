@@ -473,6 +473,7 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	struct proto_msg msg;
 	struct call c = { .m = m, .slot = slot, .msg = &msg, .made = -1 };
 	unsigned int came;
+	int discarded;
 	int r = proto_receive(m->child[slot].calls, &msg, c.fd, 0);
 
 	if (r == -ETIMEDOUT)
@@ -484,13 +485,14 @@ int monitor_call(struct monitor *m, unsigned int slot)
 	r = r < 0 ? error_set(&c.err, EMFILE, "no-descriptor", NULL,
 			      "the monitor has no descriptors left")
 		  : answer_for(&c);
-	fds_discard(c.fd, came);
+	discarded = fds_discard(c.fd, came);
 	msg.head.result = r;
 	if (r < 0) {
 		msg.error = c.err;
 		c.nsend = 0;
 	}
-	r = proto_send(m->child[slot].calls, &msg, c.send, c.nsend);
+	r = discarded ? -EPROTO
+		      : proto_send(m->child[slot].calls, &msg, c.send, c.nsend);
 	if (c.made >= 0)
 		close(c.made);
 	return r;

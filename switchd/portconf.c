@@ -8,12 +8,15 @@ enum port_type {
 	TYPE_TAP = 1 << 0,
 	TYPE_NETDEV = 1 << 1,
 	TYPE_PCAP = 1 << 2,
-	TYPE_DUMMY = 1 << 3,
+	TYPE_VHOST_USER = 1 << 3,
+	TYPE_DUMMY = 1 << 4,
 };
 
-const char *const portconf_types[] = { "tap", "netdev", "pcap", "dummy", NULL };
+const char *const portconf_types[] = { "tap",	     "netdev", "pcap",
+				       "vhost-user", "dummy",  NULL };
 const char *const portconf_modes[] = { "access", "trunk", NULL };
 const char *const portconf_formats[] = { "pcapng", "pcap", NULL };
+const char *const portconf_roles[] = { "server", "client", NULL };
 
 const struct rpc_param portconf_params[] = { PORTCONF_PARAMS, { 0 } };
 
@@ -23,13 +26,13 @@ static const struct {
 	unsigned int types; /* enum port_type */
 } type_params[] = {
 	{ "ifname", TYPE_TAP | TYPE_NETDEV },
-	{ "owner", TYPE_TAP },
-	{ "group", TYPE_TAP },
+	{ "owner", TYPE_TAP | TYPE_VHOST_USER },
+	{ "group", TYPE_TAP | TYPE_VHOST_USER },
 	{ "persist", TYPE_TAP },
 	{ "netns", TYPE_TAP },
 	{ "mac", TYPE_TAP },
 	{ "address", TYPE_TAP },
-	{ "queues", TYPE_TAP },
+	{ "queues", TYPE_TAP | TYPE_VHOST_USER },
 	{ "promisc", TYPE_NETDEV },
 	{ "force", TYPE_NETDEV },
 	{ "fast-path", TYPE_NETDEV },
@@ -40,6 +43,8 @@ static const struct {
 	{ "rotate-count", TYPE_PCAP },
 	{ "format", TYPE_PCAP },
 	{ "segment", TYPE_PCAP },
+	{ "path", TYPE_VHOST_USER },
+	{ "role", TYPE_VHOST_USER },
 };
 
 int portconf_check_name(const char *name, struct error *err)
@@ -158,10 +163,26 @@ static int check_ifname(const char *ifname, struct error *err)
 			 "a device's name is made of printable ASCII");
 }
 
+/* Names that acquire looks up: in here there may be no /etc. */
+static int parse_owner(const json_t *p, char owner[64], char group[64],
+		       struct error *err)
+{
+	const char *user = rpc_get_string(p, "owner", NULL);
+	const char *of = rpc_get_string(p, "group", NULL);
+
+	if (user && !*user)
+		return error_set(err, ENOENT, "no-such-user", "owner",
+				 "a user's name isn't empty");
+	if (of && !*of)
+		return error_set(err, ENOENT, "no-such-group", "group",
+				 "a group's name isn't empty");
+	snprintf(owner, 64, "%s", user ? user : "");
+	snprintf(group, 64, "%s", of ? of : "");
+	return 0;
+}
+
 static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 {
-	const char *owner = rpc_get_string(p, "owner", NULL);
-	const char *group = rpc_get_string(p, "group", NULL);
 	const char *mac = rpc_get_string(p, "mac", NULL);
 
 	snprintf(t->ifname, sizeof(t->ifname), "%s",
@@ -172,17 +193,13 @@ static int parse_tap(const json_t *p, struct tap_params *t, struct error *err)
 		 rpc_get_string(p, "address", ""));
 	t->persist = rpc_get_bool(p, "persist", false);
 	t->queues = (uint32_t)rpc_get_int(p, "queues", 1);
+	if (t->queues > TAP_QUEUES_MAX)
+		return error_set(err, EINVAL, "out-of-range", "queues",
+				 "a TAP has 1 to %d queues", TAP_QUEUES_MAX);
 	if (t->queues == 1) /* and not a device of several that has one */
 		t->queues = 0;
-	if (owner && !*owner)
-		return error_set(err, ENOENT, "no-such-user", "owner",
-				 "a user's name isn't empty");
-	if (group && !*group)
-		return error_set(err, ENOENT, "no-such-group", "group",
-				 "a group's name isn't empty");
-	/* Looked up by acquire: in here there may be no /etc. */
-	snprintf(t->owner, sizeof(t->owner), "%s", owner ? owner : "");
-	snprintf(t->group, sizeof(t->group), "%s", group ? group : "");
+	if (parse_owner(p, t->owner, t->group, err) < 0)
+		return -ENOENT;
 	if (mac && (mac_parse(mac, &t->mac) < 0 || t->mac == 0 ||
 		    mac_is_group(t->mac)))
 		return error_set(err, EINVAL, "bad-mac", "mac",
@@ -229,6 +246,31 @@ static int parse_pcap(const json_t *p, struct pcap_params *c, struct error *err)
 	return 0;
 }
 
+static int parse_vhost_user(const json_t *p, struct vhost_user_params *v,
+			    struct error *err)
+{
+	const char *path = rpc_get_string(p, "path", NULL);
+
+	if (!path || path[0] != '/')
+		return error_set(err, EINVAL,
+				 path ? "bad-value" : "missing-parameter",
+				 "path",
+				 "type=vhost-user needs path=/PATH, the "
+				 "absolute path of a socket");
+	snprintf(v->path, sizeof(v->path), "%s", path);
+	v->client = !strcmp(rpc_get_string(p, "role", "server"), "client");
+	v->queues = (uint32_t)rpc_get_int(p, "queues", 1);
+	if (parse_owner(p, v->owner, v->group, err) < 0)
+		return -ENOENT;
+	if (v->client && (*v->owner || *v->group))
+		return error_set(err, EINVAL, "not-for-role",
+				 *v->owner ? "owner" : "group",
+				 "with role=client the socket is the front "
+				 "end's: %s is for role=server",
+				 *v->owner ? "owner" : "group");
+	return 0;
+}
+
 static unsigned int type_bit(const char *type)
 {
 	for (unsigned int i = 0; portconf_types[i]; i++)
@@ -263,6 +305,8 @@ static int parse_by_type(const json_t *p, struct port_request *rq,
 		return parse_netdev(p, &rq->netdev, err);
 	case TYPE_PCAP:
 		return parse_pcap(p, &rq->pcap, err);
+	case TYPE_VHOST_USER:
+		return parse_vhost_user(p, &rq->vhost_user, err);
 	default:
 		return 0;
 	}
@@ -406,6 +450,14 @@ static bool same_pcap(const struct pcap_params *a, const struct pcap_params *b)
 	       a->segment == b->segment;
 }
 
+static bool same_vhost_user(const struct vhost_user_params *a,
+			    const struct vhost_user_params *b)
+{
+	return !strcmp(a->path, b->path) && a->client == b->client &&
+	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group) &&
+	       a->queues == b->queues;
+}
+
 bool portconf_same_device(const struct port_config *a,
 			  const struct port_config *b)
 {
@@ -420,6 +472,8 @@ bool portconf_same_device(const struct port_config *a,
 		return same_netdev(&x->netdev, &y->netdev);
 	case TYPE_PCAP:
 		return same_pcap(&x->pcap, &y->pcap);
+	case TYPE_VHOST_USER:
+		return same_vhost_user(&x->vhost_user, &y->vhost_user);
 	default:
 		return true;
 	}

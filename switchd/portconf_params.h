@@ -8,7 +8,7 @@
 #define SWITCHD_PORTCONF_PARAMS_H
 
 #include "control/rpc_method.h"
-#include "ports/port.h"
+#include "ports/vhost_user.h"
 
 #define PORTCONF_WORKER_MAX 7 /* SWITCH_WORKERS_MAX - 1 */
 
@@ -18,6 +18,7 @@
 extern const char *const portconf_types[];
 extern const char *const portconf_modes[];
 extern const char *const portconf_formats[];
+extern const char *const portconf_roles[];
 
 /* Rows of a struct rpc_param table, for all tables of the daemon. */
 #define PARAM_STRING(n, len, text)                                             \
@@ -72,9 +73,8 @@ extern const char *const portconf_formats[];
 		PARAM_STRING("ifname", IFNAMSIZ - 1,                            \
 			     "network device (tap, netdev)"),                   \
 		PARAM_STRING("owner", 63,                                       \
-			     "user who may open the device (tap)"),             \
-		PARAM_STRING("group", 63,                                       \
-			     "group that may open the device (tap)"),           \
+			     "who may open it (tap, vhost-user)"),              \
+		PARAM_STRING("group", 63, "group that may (tap, vhost-user)"),  \
 		PARAM_BOOL("persist",                                           \
 			   "the device stays when the port goes (tap)"),        \
 		PARAM_STRING("netns", PORT_PATH_MAX - 1,                        \
@@ -83,8 +83,8 @@ extern const char *const portconf_formats[];
 			     "MAC of the host's side (tap)"),                   \
 		PARAM_STRING("address", 63,                                     \
 			     "IP/length of the host's side (tap)"),             \
-		PARAM_INT("queues", 1, TAP_QUEUES_MAX,                          \
-			  "receive queues, for as many workers (tap)"),         \
+		PARAM_INT("queues", 1, VHOST_QUEUES_MAX,                        \
+			  "for as many workers (tap, vhost-user)"),             \
 		PARAM_BOOL("promisc",                                           \
 			   "receive frames for any address (netdev)"),          \
 		PARAM_BOOL("force",                                             \
@@ -103,6 +103,11 @@ extern const char *const portconf_formats[];
 			  "keep so many files (pcap)"),                         \
 		PARAM_ENUM("format", portconf_formats,                          \
 			   "file format; pcapng names the ports (pcap)"),       \
-		PARAM_BOOL("segment", "write super-frames as segments (pcap)")
+		PARAM_BOOL("segment",                                           \
+			   "write super-frames as segments (pcap)"),            \
+		PARAM_STRING("path", PORT_PATH_MAX - 1,                         \
+			     "socket of the front end (vhost-user)"),           \
+		PARAM_ENUM("role", portconf_roles,                              \
+			   "listen on the socket, or connect (vhost-user)")
 
 #endif

@@ -169,8 +169,10 @@ int proto_receive(int channel, struct proto_msg *m, int *fd, int timeout_ms)
 	r = msg.msg_flags & MSG_TRUNC ? -EPROTO
 				      : check(m, buf, (size_t)got,
 					      msg.msg_flags & MSG_CTRUNC, nfds);
+	/* Who sends such a thing isn't listened to any more, or has no
+	 * descriptors to send (-EMFILE). */
 	if (r < 0)
-		fds_discard(fd, nfds);
+		(void)fds_discard(fd, nfds);
 	if (r == 0 || r == -EMFILE)
 		end_texts(m);
 	return r;

@@ -307,6 +307,7 @@ int switch_go_on(struct sw *sw)
 	sw->borrowed = false;
 	if (sw->fdb_outlives)
 		fdb_adopt(sw->shared.fdb);
+	switch_control_take_over(sw, true);
 	for (unsigned int i = 0; r == 0 && i < sw->nworkers; i++)
 		r = worker_start(sw->worker[i]);
 	return r;

@@ -101,7 +101,11 @@ struct switch_port {
 	bool receiving;	  /* the workers have its descriptors */
 	bool elsewhere;	  /* its device is in another network namespace */
 	bool up, carrier; /* of a device, as last seen */
-	char why[32];	  /* it leaves */
+	/* Of a port that speaks with its other end (struct port_state), as last
+	 * told; NULL: it is none; it is well. */
+	const char *condition, *reason;
+	void *loop; /* of whoever runs the loop, from hooks.attached to gone */
+	char why[32]; /* it leaves */
 	struct fastpath_mix mix;
 	struct epoch_retired retired;
 	struct sw *sw;
@@ -306,6 +310,21 @@ void switch_ports_failed(struct sw *sw);
 /* A device changed (link monitor): state into the port, event. */
 void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
 		      bool up, bool carrier, uint32_t mtu);
+
+/* ---- Ports that speak with their other end (switch_control.c) ---- */
+
+/* A port's control descriptor is readable: have it dealt with, and tell what
+ * has changed. Not before switch_take_over() or after switch_halt(). */
+void switch_control(struct sw *sw, struct switch_port *p);
+
+/* For the files of this module: what a new port says first, without a word;
+ * tell what it says now, if that's news. */
+void switch_control_begin(struct switch_port *p);
+void switch_control_news(struct sw *sw, struct switch_port *p);
+
+/* ... and have resumed ports go on, or all of them `again`: nobody else does
+ * anything with them. */
+void switch_control_take_over(struct sw *sw, bool again);
 
 /* ---- Workers (switch_worker.c) ---- */
 

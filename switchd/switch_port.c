@@ -173,6 +173,7 @@ bool switch_undetach(struct sw *sw, uint32_t index, uint32_t generation)
 	switch_remember_port(sw, p);
 	switch_dirty(sw);
 	log_info("port", "%s stays", p->config.request.name);
+	switch_control_news(sw, p); /* what was kept to itself meanwhile */
 	return true;
 }
 
@@ -239,7 +240,17 @@ static void detach_stale(struct sw *sw, const char *ifname)
 			switch_detach(sw, p, "device-gone");
 }
 
-/* Do both use the same device or file, or go by the same name? */
+/* The same socket? Listening on it twice can't be, nor can two ports be the
+ * device of one guest. */
+static bool same_socket(const struct port_request *a,
+			const struct port_request *b)
+{
+	return !strcmp(a->type, "vhost-user") &&
+	       !strcmp(b->type, "vhost-user") &&
+	       !strcmp(a->vhost_user.path, b->vhost_user.path);
+}
+
+/* Do both use the same device, file or socket, or go by the same name? */
 static bool same_thing(const struct switch_port *p,
 		       const struct port_request *rq, int ifindex)
 {
@@ -251,6 +262,8 @@ static bool same_thing(const struct switch_port *p,
 	if (*ifname && !strcmp(p->grant.ifname, ifname))
 		return true;
 	if (ifindex && p->grant.ifindex == ifindex) /* renamed meanwhile */
+		return true;
+	if (same_socket(its, rq))
 		return true;
 	return !strcmp(its->type, "pcap") && !strcmp(rq->type, "pcap") &&
 	       !strcmp(its->pcap.file, rq->pcap.file);
@@ -280,6 +293,21 @@ bool switch_attach_settles(const struct sw *sw, const struct port_request *rq)
 	return must_settle(sw, rq, request_ifindex(rq));
 }
 
+static int check_socket(struct sw *sw, const struct port_request *rq,
+			struct error *err)
+{
+	struct switch_port *p = NULL;
+
+	while ((p = switch_port_next(sw, p)))
+		if (same_socket(&p->config.request, rq))
+			return error_set(err, EEXIST, "path-attached", "path",
+					 "%s is attached already, as port "
+					 "\"%s\"",
+					 rq->vhost_user.path,
+					 p->config.request.name);
+	return 0;
+}
+
 static int check_conflicts(struct sw *sw, const struct port_request *rq,
 			   struct error *err)
 {
@@ -299,7 +327,7 @@ static int check_conflicts(struct sw *sw, const struct port_request *rq,
 		return error_set(err, EEXIST, "device-attached", "ifname",
 				 "%s is attached already, as port \"%s\"",
 				 ifname, other->config.request.name);
-	return 0;
+	return check_socket(sw, rq, err);
 }
 
 static int check_worker(const struct sw *sw, const struct port_config *c,
@@ -355,6 +383,7 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 	p->carrier = p->grant.carrier;
 	p->elsewhere = !strcmp(p->config.request.type, "tap") &&
 		       *p->config.request.tap.netns;
+	switch_control_begin(p);
 	r = switch_receive_add(p);
 	if (r == 0)
 		r = fdb_port_set(sw->shared.fdb, index, p->config.uplink, 0);

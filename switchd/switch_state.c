@@ -252,4 +252,5 @@ void switch_take_over(struct sw *sw)
 	flush_orphans(sw);
 	while ((p = switch_port_next(sw, p)))
 		switch_static_install(sw, p);
+	switch_control_take_over(sw, false);
 }

@@ -107,17 +107,17 @@ def check_events():
 
 # Those that no client sees: they are of the start, of switchctl itself, or
 # can't happen.
-PRIVATE = {"bad-grant", "bad-index", "bad-reply", "bad-request", "cannot-connect",
-           "cannot-listen", "connection-lost", "given-twice",
-           "handed-over", "index-taken", "no-cpu-port",
-           "no-isolation", "no-name", "no-netlink", "no-random", "no-socket-path",
-           "no-such-name", "no-switch", "no-worker", "no-xdp", "not-fast",
-           "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
+PRIVATE = {"bad-grant", "bad-index", "bad-memory", "bad-reply", "bad-request",
+           "cannot-connect", "cannot-listen", "connection-lost", "given-twice",
+           "handed-over", "index-taken", "no-cpu-port", "no-isolation",
+           "no-name", "no-netlink", "no-random", "no-socket-path",
+           "no-such-name", "no-switch", "no-worker", "no-xdp", "nobody-there",
+           "not-fast", "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
 
 
 def check_reasons():
     found = set(re.findall(
-        r'\b(?:error_set|rpc_fail)\(\s*[^;"]*?,\s*"([a-z]+(?:-[a-z]+)*)",',
+        r'\b(?:error_set|rpc_fail)\([^;",]*,[^;",]*,\s*"([a-z]+(?:-[a-z]+)*)",',
         sources()))
     # Those that reach error_set() in a variable or as one of two.
     found |= set(re.findall(
@@ -177,7 +177,7 @@ def examples():
         with open(f"{os.environ['T']}/example{number}.json", "w",
                   encoding="utf-8") as file:
             file.write(block)
-    return len(blocks) == 5
+    return len(blocks) == 6
 
 
 def readme():
@@ -258,13 +258,16 @@ loads() { # FILE
 	stage "$T/load" && stage_end
 }
 cp /etc/passwd /etc/group "$T"
-echo 'alice:x:4321:4321::/:/bin/false' >>"$T/passwd"
+for user in alice libvirt-qemu; do
+	grep -q "^$user:" "$T/passwd" ||
+		echo "$user:x:4321:4321::/:/bin/false" >>"$T/passwd"
+done
 for group in switchd ops users; do
 	grep -q "^$group:" "$T/group" || echo "$group:x:4321:" >>"$T/group"
 done
 
-claim "switchd.conf(5) has five examples" check examples
-for i in 0 1 2 3 4; do
+claim "switchd.conf(5) has six examples" check examples
+for i in 0 1 2 3 4 5; do
 	claim "example $i of switchd.conf(5) loads" loads "$T/example$i.json"
 done
 claim "the sample configuration loads" loads "$SRC/etc/switchd.conf"

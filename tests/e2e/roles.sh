@@ -117,6 +117,9 @@ refused "also by a profile" "$who type=pcap needs admin" \
 	4002 port attach x profile=trace
 refused "uplinks" "$who uplink=yes" 4002 port attach x type=dummy uplink=yes
 refused "also by a profile" "$who uplink=yes" 4002 port attach x profile=trunk
+refused "sockets that root makes or connects to" \
+	"$who type=vhost-user needs admin" \
+	4002 port attach x type=vhost-user path="$T/x"
 claim "a profile's uplink may be declined" as 4002 port attach x profile=trunk \
 	uplink=no
 refused "but not taken back afterwards" "$who uplink=yes" \
@@ -165,6 +168,8 @@ refused "or another type" "$who: his profile" 4003 port attach b \
 	profile=office type=tap
 refused "one that records" "$who: his profile" 4003 port attach b profile=open \
 	type=pcap
+refused "or one that is a socket of root's" "$who: his profile" \
+	4003 port attach b profile=open type=vhost-user
 claim "parameters of other types give him nothing" raw 4003 not-permitted \
 	'[]' 7 '{"name": "x", "profile": ["office"]}' \
 	'{"name": "x", "profile": null}' '{"name": ["absent"]}'

@@ -248,35 +248,6 @@ claim "with all that was there" same_portrait "${GUESTS[@]}"
 
 # ---- deaths in the middle of one ---------------------------------------------
 
-# assassin WHICH MS: kills the old or the new switch, so long after there are
-# two; returns when it waits for that
-assassin() {
-	: >"$T/assassin"
-	"$PYTHON" - "$SWITCHD_PID" "$1" "$2" <<'PY' >"$T/assassin" &
-import os
-import signal
-import sys
-import time
-path = f"/proc/{sys.argv[1]}/task/{sys.argv[1]}/children"
-deadline = time.monotonic() + 10
-print("ready", flush=True)
-while time.monotonic() < deadline:
-    with open(path) as f:
-        pids = [int(p) for p in f.read().split()]
-    if len(pids) == 2:
-        time.sleep(float(sys.argv[3]) / 1000)
-        try:
-            os.kill(pids[sys.argv[2] == "new"], signal.SIGKILL)
-            print("killed", flush=True)
-        except ProcessLookupError:
-            pass
-        break
-PY
-	KILLER=$!
-	lib_pids+=("$KILLER")
-	wait_until 10 grep -q ready "$T/assassin"
-}
-
 # One switch, answering, with all of it.
 settled() {
 	local pids

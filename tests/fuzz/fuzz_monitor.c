@@ -4,8 +4,9 @@
  * The input is a sequence of calls: two bytes of length, two that say who asks
  * and what comes along, then the message but for its header's first half, which
  * is right in half of them. Nothing on the host is touched: no device is
- * allowed, and files only in a folder of our own, which ports and saved
- * configurations have by relative names (a '%' in a text becomes the folder).
+ * allowed, and files and sockets only in a folder of our own, which ports and
+ * saved configurations have by relative names (a '%' in a text becomes the
+ * folder).
  *
  * Whatever is said: the monitor answers or breaks the channel, its descriptors
  * don't become more, and nothing appears outside the folder.
@@ -14,7 +15,17 @@
 #include "tests/unit/fds.h"
 #include "tests/unit/monitor_rig.h"
 
+#include <stddef.h>
+
 #define CALLS_MAX 64
+
+/* place() is told one of them and means both. */
+_Static_assert(
+	offsetof(struct port_request, pcap.file) ==
+			offsetof(struct port_request, vhost_user.path) &&
+		sizeof(((struct port_request *)0)->pcap.file) ==
+			sizeof(((struct port_request *)0)->vhost_user.path),
+	"a socket's path is where a capture's file is");
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -42,8 +53,8 @@ static void write_config(void)
 	if (!f ||
 	    fprintf(f,
 		    "{\"daemon\":{\"allow\":{\"files\":[\"%s/*\"],"
-		    "\"tap\":[],\"netdev\":[]}}}",
-		    rig.dir) < 0 ||
+		    "\"sockets\":[\"%s/*\"],\"tap\":[],\"netdev\":[]}}}",
+		    rig.dir, rig.dir) < 0 ||
 	    fclose(f) != 0)
 		abort();
 }
@@ -110,7 +121,7 @@ static void call(const struct step *s, const uint8_t *data)
 	for (unsigned int i = 0; i < nfds; i++)
 		send[i] = things[(s->fds / 16 + i) % 6];
 	rig.m.upgrade = s->who & 4 ? UPGRADE_LOADING : UPGRADE_NONE;
-	if (m.head.type == PROTO_ACQUIRE)
+	if (m.head.type == PROTO_ACQUIRE) /* or a socket's path */
 		place(m.request.pcap.file, sizeof(m.request.pcap.file));
 	else
 		place(m.text, sizeof(m.text));

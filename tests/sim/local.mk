@@ -48,6 +48,9 @@ tests_sim_sim_offload_SOURCES = tests/sim/sim_offload.c $(SIM) \
 sim_tests += tests/sim/sim_change
 tests_sim_sim_change_SOURCES = tests/sim/sim_change.c $(SIM)
 
+sim_tests += tests/sim/sim_control
+tests_sim_sim_control_SOURCES = tests/sim/sim_control.c $(SIM)
+
 sim_tests += tests/sim/sim_config
 tests_sim_sim_config_SOURCES = tests/sim/sim_config.c $(SIM)
 

@@ -3,6 +3,7 @@
 unit_tests += tests/unit/test_crc32c
 unit_tests += tests/unit/test_epoch
 unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_fds
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_mac
 unit_tests += tests/unit/test_memfd
@@ -66,6 +67,7 @@ unit_tests += tests/unit/test_grants
 unit_tests += tests/unit/test_grants_held
 unit_tests += tests/unit/test_monitor_calls
 unit_tests += tests/unit/test_monitor_save
+unit_tests += tests/unit/test_monitor_sockets
 unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_polling
 unit_tests += tests/unit/test_balance

@@ -38,7 +38,9 @@ static inline int monitor_rig_init(struct monitor_rig *r, const char *more)
 	if (!mkdtemp(r->dir))
 		return -errno;
 	snprintf(r->config, sizeof(r->config), "%s/switchd.conf", r->dir);
-	snprintf(text, sizeof(text), "{\"files\":[\"%s/*\"]%s}", r->dir, more);
+	snprintf(text, sizeof(text),
+		 "{\"files\":[\"%s/*\"],\"sockets\":[\"%s/*\"]%s}", r->dir,
+		 r->dir, more);
 	allow = json_loads(text, 0, NULL);
 	if (!allow || policy_init(&r->m.policy, allow) < 0)
 		return -ENOMEM;

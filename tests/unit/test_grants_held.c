@@ -1,7 +1,6 @@
 /* What the monitor holds with a grant for the switch process to come. */
 #include "switchd/grants_held.h"
 
-#include "base/memfd.h"
 #include "switchd/grants.h"
 #include "switchd/proto.h"
 #include "tests/unit/fds.h"
@@ -15,18 +14,12 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* Grants are captures: the one type that needs no privilege. */
@@ -196,52 +189,6 @@ static void what_is_held_outlives_the_process(void **state)
 	assert_ptr_equal(have(r, "a"), g);
 	assert_true(g->grant.resumed);
 	assert_int_equal(told(g, 1), 5);
-}
-
-static bool fits(int fd)
-{
-	bool yes;
-
-	assert_true(fd >= 0);
-	yes = grants_held_fit(fd);
-	close(fd);
-	return yes;
-}
-
-/* What a front end passes. */
-static void sockets_events_and_memory_fit(void **state)
-{
-	int fd[2];
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
-			 0);
-	assert_true(fits(fd[0]));
-	assert_true(fits(fd[1]));
-	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
-	assert_true(fits(fd[0]));
-	assert_true(fits(fd[1]));
-	assert_true(fits(event()));
-	assert_true(fits(memfd_new("held", 4096)));
-}
-
-/* Some of them may have whoever closes them wait for somebody, some are more
- * than a front end has to give. */
-static void nothing_else_fits(void **state)
-{
-	struct rig *r = *state;
-
-	assert_false(fits(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-	assert_false(fits(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)));
-	assert_false(fits(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-	assert_false(fits(open(r->dir, O_PATH | O_CLOEXEC)));
-	assert_false(fits(open("/dev/null", O_RDWR | O_CLOEXEC)));
-	assert_false(fits(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)));
-	assert_false(fits(epoll_create1(EPOLL_CLOEXEC)));
-	assert_false(fits(inotify_init1(IN_CLOEXEC)));
-	assert_false(fits(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)));
-	assert_false(grants_held_fit(-1));
-	assert_false(grants_held_fit(1 << 20));
 }
 
 static void monitor_keeps_descriptors_for_itself(void **state)
@@ -443,8 +390,6 @@ int main(void)
 		RIG(number_that_there_isnt_is_refused),
 		RIG(what_is_held_goes_with_its_grant),
 		RIG(what_is_held_outlives_the_process),
-		RIG(sockets_events_and_memory_fit),
-		RIG(nothing_else_fits),
 		RIG(monitor_keeps_descriptors_for_itself),
 		RIG(what_is_held_is_the_same_after_an_exec),
 		RIG(table_of_an_earlier_version_is_read),

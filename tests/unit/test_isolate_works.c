@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 
 static void *thread_main(void *arg)
 {
@@ -213,6 +214,122 @@ static void descriptors_come_and_are_written_to(void **state)
 	close(calls[1]);
 }
 
+/* ---- A vhost-user port: a socket that the monitor has bound ---- */
+
+#define MEMORY 8192 /* two pages */
+
+static int listener;
+
+static void send_memory(int to, const int fds[2])
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+	} control = { .buf = { 0 } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
+	assert_int_equal(sendmsg(to, &msg, 0), 1);
+}
+
+static void receive_memory(int from, int fds[2])
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c;
+
+	CHECK(recvmsg(from, &msg, MSG_CMSG_CLOEXEC) == 1);
+	c = CMSG_FIRSTHDR(&msg);
+	CHECK(c && c->cmsg_len == CMSG_LEN(2 * sizeof(int)));
+	memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
+}
+
+/* Whose memory is cut short under us, too. */
+static void child_speaks_with_a_front_end(void)
+{
+	struct vhost_mem mem = { .n = 0 };
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fds[2]; /* of memory, an event's */
+	uint64_t one = 1, room = MEMORY;
+	uint32_t hint = 0;
+	struct error err;
+	uint8_t *at;
+
+	CHECK(fd >= 0);
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0);
+	CHECK(peer.uid == 0);
+	receive_memory(fd, fds);
+	CHECK(vhost_mem_guard() == 0);
+	CHECK(vhost_mem_add(&mem, 0, MEMORY, 0x10000, 0, fds[0], &err) == 0);
+	at = vhost_mem_at(&mem, 0, &room, &hint);
+	CHECK(at && room == MEMORY);
+	CHECK(!memcmp(at, "guest", 5));
+	memcpy(at, "taken", 5);
+	CHECK(write(fds[1], &one, sizeof(one)) == sizeof(one));
+	CHECK(!vhost_mem_lost(&mem));
+	CHECK(ftruncate(fds[0], MEMORY / 2) == 0);
+	CHECK(*(volatile uint8_t *)(at + MEMORY / 2) == 0);
+	CHECK(vhost_mem_lost(&mem));
+	vhost_mem_fini(&mem);
+	CHECK(shutdown(fd, SHUT_RDWR) == 0);
+}
+
+static void front_end_is_spoken_with_and_its_memory_guarded(void **state)
+{
+	static const char name[] = "switchd_test_isolate_works";
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	socklen_t len;
+	int other, status, fds[2];
+	char text[8] = "";
+	uint64_t n;
+
+	(void)state;
+	need_root();
+	/* An abstract name: the child couldn't reach it, nor need it. */
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			  (unsigned int)snprintf(a.sun_path + 1,
+						 sizeof(a.sun_path) - 1,
+						 "%s.%d", name, (int)getpid()));
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&a, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(connect(other, (struct sockaddr *)&a, len), 0);
+	fds[0] = memfd_create("guest", MFD_CLOEXEC);
+	fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(ftruncate(fds[0], MEMORY), 0);
+	assert_int_equal(pwrite(fds[0], "guest", 5, 0), 5);
+	send_memory(other, fds);
+	status = run(child_speaks_with_a_front_end);
+	assert_int_equal(status, 0);
+	assert_int_equal(pread(fds[0], text, 5, 0), 5);
+	assert_string_equal(text, "taken");
+	assert_int_equal(read(fds[1], &n, sizeof(n)), sizeof(n));
+	assert_int_equal(n, 1);
+	close(other);
+	close(listener);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void child_asks_netlink(void)
 {
 	struct {
@@ -317,6 +434,8 @@ int main(void)
 		cmocka_unit_test(events_and_timers_work),
 		cmocka_unit_test(libevents_loop_and_signals_work),
 		cmocka_unit_test(descriptors_come_and_are_written_to),
+		cmocka_unit_test(
+			front_end_is_spoken_with_and_its_memory_guarded),
 		cmocka_unit_test(links_can_be_asked_for_but_not_changed),
 		cmocka_unit_test(filters_compile_on_their_thread),
 		cmocka_unit_test(json_works),

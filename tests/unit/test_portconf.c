@@ -234,6 +234,59 @@ static void netdev_and_pcap_need_what_they_are_made_of(void **state)
 	assert_int_equal(c.request.pcap.snaplen, 100);
 }
 
+static void vhost_user_is_a_socket_that_somebody_may_connect_to(void **state)
+{
+	struct port_config c = good("{'type':'vhost-user','path':'/run/s'}");
+	const struct vhost_user_params *v = &c.request.vhost_user;
+
+	(void)state;
+	assert_string_equal(v->path, "/run/s");
+	assert_false(v->client);
+	assert_int_equal(v->queues, 1);
+	assert_string_equal(v->owner, "");
+	assert_string_equal(v->group, "");
+	c = good("{'type':'vhost-user','path':'/run/s','queues':8,"
+		 "'role':'server','owner':'alice','group':'1234'}");
+	assert_int_equal(v->queues, 8);
+	assert_string_equal(v->owner, "alice");
+	assert_string_equal(v->group, "1234");
+	c = good("{'type':'vhost-user','path':'/run/s','role':'client'}");
+	assert_true(v->client);
+}
+
+static void each_mistake_about_the_socket_has_a_name(void **state)
+{
+	(void)state;
+	bad("{'type':'vhost-user'}", "missing-parameter", "path");
+	bad("{'type':'vhost-user','path':''}", "bad-value", "path");
+	bad("{'type':'vhost-user','path':'run/s'}", "bad-value", "path");
+	bad("{'type':'vhost-user','path':'@s'}", "bad-value", "path");
+	bad("{'type':'vhost-user','path':'/s','role':'peer'}", "bad-value",
+	    "role");
+	bad("{'type':'vhost-user','path':'/s','queues':0}", "out-of-range",
+	    "queues");
+	bad("{'type':'vhost-user','path':'/s','queues':9}", "out-of-range",
+	    "queues");
+	bad("{'type':'vhost-user','path':'/s','owner':''}", "no-such-user",
+	    "owner");
+	bad("{'type':'vhost-user','path':'/s','group':''}", "no-such-group",
+	    "group");
+	bad("{'type':'vhost-user','path':'/s','role':'client','owner':'x'}",
+	    "not-for-role", "owner");
+	bad("{'type':'vhost-user','path':'/s','role':'client','group':'x'}",
+	    "not-for-role", "group");
+	bad("{'type':'vhost-user','path':'/s','ifname':'tap0'}", "not-for-type",
+	    "ifname");
+	bad("{'type':'tap','path':'/s'}", "not-for-type", "path");
+	bad("{'type':'netdev','ifname':'eth0','role':'client'}", "not-for-type",
+	    "role");
+	bad("{'type':'pcap','file':'/s','queues':2}", "not-for-type", "queues");
+	/* A TAP has one less: it needs a descriptor to send by. */
+	bad("{'type':'tap','queues':8}", "out-of-range", "queues");
+	assert_int_equal(good("{'type':'tap','queues':7}").request.tap.queues,
+			 7);
+}
+
 static void uplink_is_not_isolated_and_mtu_has_bounds(void **state)
 {
 	(void)state;
@@ -341,6 +394,29 @@ static void only_the_device_makes_two_configurations_different(void **state)
 	assert_false(portconf_same_device(&a, &c));
 }
 
+static void another_socket_or_role_is_another_device(void **state)
+{
+	static const char *const others[] = {
+		"{'type':'vhost-user','path':'/t'}",
+		"{'type':'vhost-user','path':'/s','role':'client'}",
+		"{'type':'vhost-user','path':'/s','queues':2}",
+		"{'type':'vhost-user','path':'/s','owner':'root'}",
+		"{'type':'vhost-user','path':'/s','group':'root'}",
+		"{'type':'pcap','file':'/s'}",
+	};
+	struct port_config a = good("{'type':'vhost-user','path':'/s'}"), b;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		b = good(others[i]);
+		assert_false(portconf_same_device(&a, &b));
+	}
+	b = good("{'type':'vhost-user','path':'/s','role':'server',"
+		 "'queues':1,'isolated':true}");
+	assert_true(portconf_same_device(&a, &b));
+	assert_false(portconf_same(&a, &b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,12 +431,16 @@ int main(void)
 		cmocka_unit_test(parameters_of_other_types_are_refused),
 		cmocka_unit_test(tap_takes_users_groups_and_addresses),
 		cmocka_unit_test(netdev_and_pcap_need_what_they_are_made_of),
+		cmocka_unit_test(
+			vhost_user_is_a_socket_that_somebody_may_connect_to),
+		cmocka_unit_test(each_mistake_about_the_socket_has_a_name),
 		cmocka_unit_test(uplink_is_not_isolated_and_mtu_has_bounds),
 		cmocka_unit_test(names_are_short_words_without_blanks),
 		cmocka_unit_test(profile_gives_what_is_not_given),
 		cmocka_unit_test(profile_may_be_a_part_but_not_a_port),
 		cmocka_unit_test(
 			only_the_device_makes_two_configurations_different),
+		cmocka_unit_test(another_socket_or_role_is_another_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

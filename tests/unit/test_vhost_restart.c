@@ -576,6 +576,87 @@ static void front_end_may_go_while_nobody_is_there(void **state)
 	end(r);
 }
 
+/*
+ * An upgrade that fails late: the new one has begun, got somewhere and died,
+ * and the old one goes on, which has been there all the time.
+ */
+static void other_one_had_it(struct rig *r, bool took_over, uint32_t n)
+{
+	struct port_grant grant = r->grant;
+	struct port *port = r->port;
+
+	if (took_over) {
+		live(r);
+		rig_works(r, n);
+		rig_guest_sends(r, 1, n + 2, 3, 60);
+		rig_expect(r, 0, n + 2, 3, 60);
+	} else {
+		borrow_grant(r);
+		r->grant.resumed = true;
+		rig_open(r);
+	}
+	die(r);
+	r->grant = grant;
+	r->port = port;
+	r->port->ops->take_over(r->port);
+	rig_pump(r);
+}
+
+static void goes_on_again(struct rig *r, uint64_t features)
+{
+	begin(r, 1);
+	rig_guest(r, features);
+	rig_works(r, 1);
+	for (uint32_t i = 0; i < 20; i++) {
+		other_one_had_it(r, i % 2, 100 * i + 10);
+		assert_string_equal(rig_state(r).condition, "running");
+		assert_int_equal(rig_info(r).connections, 1);
+		assert_true(rig_readable(r->port->queue_fd[0], 0));
+		rig_works(r, 100 * i + 50);
+		rig_expect(r, 0, 0, 0, 60);
+		front_offer(r->front, 0, i % 2 ? 2 : 1);
+		(void)front_reap(r->front, 1);
+	}
+	assert_false(rig_readable(r->front->sock, 0));
+	end(r);
+}
+
+static void old_one_goes_on_with_split_rings_that_the_new_one_had(void **state)
+{
+	goes_on_again(*state, front_features);
+}
+
+static void old_one_goes_on_with_packed_rings_that_the_new_one_had(void **state)
+{
+	goes_on_again(*state, front_features | BIT(VIRTIO_F_RING_PACKED));
+}
+
+static void old_one_hears_of_a_front_end_that_came_to_the_new_one(void **state)
+{
+	struct rig *r = *state;
+	struct port_grant grant;
+	struct port *port;
+
+	begin(r, 1);
+	grant = r->grant;
+	port = r->port;
+	live(r);
+	rig_guest(r, front_features);
+	rig_works(r, 1);
+	die(r);
+	r->grant = grant;
+	r->port = port;
+	r->port->ops->take_over(r->port);
+	assert_string_equal(rig_state(r).condition, "running");
+	rig_works(r, 9);
+	front_hang_up(r->front);
+	rig_pump(r);
+	assert_string_equal(rig_state(r).condition, "waiting");
+	rig_guest(r, front_features);
+	rig_works(r, 20);
+	end(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +675,10 @@ int main(void)
 		RIG_TEST(what_cant_be_held_costs_the_connection_later),
 		RIG_TEST(broken_ring_stays_broken),
 		RIG_TEST(upgrade_takes_over_what_the_old_one_has_by_then),
+		RIG_TEST(old_one_goes_on_with_split_rings_that_the_new_one_had),
+		RIG_TEST(
+			old_one_goes_on_with_packed_rings_that_the_new_one_had),
+		RIG_TEST(old_one_hears_of_a_front_end_that_came_to_the_new_one),
 		RIG_TEST(client_goes_on_and_has_the_keeper_dial),
 		RIG_TEST(front_end_may_come_while_nobody_is_there),
 		RIG_TEST(front_end_may_go_while_nobody_is_there),
