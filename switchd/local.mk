@@ -1,6 +1,7 @@
 noinst_LIBRARIES += switchd/libswitchd.a
 switchd_libswitchd_a_SOURCES = \
 	switchd/access.c switchd/access.h \
+	switchd/awake.c switchd/awake.h \
 	switchd/balance.c switchd/balance.h \
 	switchd/broker.c switchd/broker.h \
 	switchd/config.c switchd/config.h \
@@ -55,7 +56,9 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/switch_port.c \
 	switchd/switch_state.c \
 	switchd/switch_worker.c \
-	switchd/worker.c switchd/worker.h
+	switchd/worker.c switchd/worker.h \
+	switchd/worker_internal.h \
+	switchd/worker_look.c
 
 # The programs for the kernel, as a header that has them as bytes. The second
 # step leaves the debugging information out that nobody reads in there.

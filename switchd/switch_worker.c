@@ -11,7 +11,9 @@
  *	new worker   in epoll, silent .......................► receives
  *
  * In between the queue is nobody's: a worker may have an event of it that is
- * older than the move, or still know it as hot, and asks the snapshot.
+ * older than the move, or still know it as hot or awake, and asks the snapshot.
+ * A queue in memory that was awake still is, and tells nobody. So the one who
+ * gets it begins with a look at it (worker_start_port, awake.h).
  */
 #include "switchd/switch.h"
 

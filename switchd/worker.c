@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "switchd/fastpath_map.h"
-#include "switchd/polling.h"
 #include "switchd/punt.h"
+#include "switchd/worker_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,64 +15,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define WORKER_EVENTS 64
-
 /*
  * Room for a batch: 64 small frames lie densely in its beginning, and a batch
  * of super-frames ends after a few, while they are still in the cache.
  */
 #define WORKER_ARENA (512u * 1024)
 
-#define WORKER_STOP UINT64_MAX	     /* epoll data of the stop descriptor */
-#define WORKER_CPU  (UINT64_MAX - 1) /* ... of the CPU port */
-
-/*
- * Ports that are looked at directly while polling: so many queues at most. With
- * more of them busy, epoll knows better where to look.
- */
-#define WORKER_HOT_MAX 4
-
-/* A hot queue that was empty so often in a row, while others weren't, isn't. */
-#define WORKER_COLD 32
-
-/*
- * All ports are asked for, by epoll, when so many rounds over the hot ones have
- * passed, or so many frames: nobody waits longer.
- */
-#define WORKER_HOT_ROUNDS 8
-#define WORKER_HOT_FRAMES FRAME_BATCH_MAX
-
 /* A frame that is longer is a super-frame, on any device that isn't one of
  * jumbo frames. */
 #define WORKER_SUPER 9216u
-
-struct hot_queue {
-	uint64_t tag;
-	unsigned int empty; /* looks in a row that found nothing */
-};
-
-struct worker {
-	struct worker_shared *shared;
-	struct epoch_reader *reader;
-	struct pipeline *pipeline;
-	struct port_counters *counters; /* by port index: its slot */
-	struct worker_stats stats;
-	unsigned int index;
-	int epoll_fd, stop_fd;
-	bool running;
-	struct port *cpu; /* NULL: another worker's, or there is none */
-	pthread_t thread;
-	/* The thread's own. */
-	struct polling polling;
-	struct hot_queue hot[WORKER_HOT_MAX];
-	unsigned int nhot;
-	unsigned int crowded; /* rounds until ports may be hot again */
-	unsigned int hot_rounds, hot_frames; /* since epoll was asked */
-	bool bulk; /* there was a super-frame since the worker ran dry */
-	bool stopped;
-	struct frame_arena arena;
-	struct frame frame[FRAME_BATCH_MAX];
-};
 
 const struct worker_stats *worker_stats(const struct worker *w)
 {
@@ -87,17 +38,34 @@ uint64_t worker_awake_ns(const struct worker *w, uint64_t now_ns)
 	return since && since < now_ns ? before + now_ns - since : before;
 }
 
+/* An eventfd that the worker waits for from the beginning; or -1. */
+static int worker_eventfd(const struct worker *w, uint64_t tag)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = tag };
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		return -1;
+	}
+	return fd;
+}
+
 struct worker *worker_new(struct worker_shared *shared, unsigned int index)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = WORKER_STOP };
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
 	w->shared = shared;
 	w->index = index;
-	w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	w->stop_fd = worker_eventfd(w, WORKER_STOP);
+	w->news_fd = worker_eventfd(w, WORKER_NEWS);
+	awake_init(&w->awake);
 	w->reader = epoch_add_reader(&shared->epoch);
 	w->counters = ledger_slot(shared->ledger, 1 + index);
 	w->pipeline = pipeline_new(shared->fdb, shared->ports_max, w->counters);
@@ -106,9 +74,8 @@ struct worker *worker_new(struct worker_shared *shared, unsigned int index)
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->arena.base == MAP_FAILED)
 		w->arena.base = NULL;
-	if (w->stop_fd < 0 || w->epoll_fd < 0 || !w->reader || !w->pipeline ||
-	    !w->arena.base ||
-	    epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->stop_fd, &ev) < 0) {
+	if (w->stop_fd < 0 || w->news_fd < 0 || w->epoll_fd < 0 || !w->reader ||
+	    !w->pipeline || !w->arena.base) {
 		int err = errno ? errno : ENOMEM;
 
 		worker_free(w);
@@ -144,15 +111,9 @@ unsigned int worker_index(const struct worker *w)
 	return w->index;
 }
 
-/* Epoll's word for a queue: an event may be older than the port's end. */
-static uint64_t queue_tag(const struct port *p, unsigned int queue)
-{
-	return (uint64_t)p->generation << 32 | (uint64_t)queue << 24 | p->index;
-}
-
 int worker_add_port(struct worker *w, const struct port *p, unsigned int queue)
 {
-	struct epoll_event ev = { .data.u64 = queue_tag(p, queue) };
+	struct epoll_event ev = { .data.u64 = worker_queue_tag(p, queue) };
 	int fd = p->queue_fd[queue];
 
 	if (fd < 0)
@@ -164,13 +125,17 @@ void worker_start_port(struct worker *w, const struct port *p,
 		       unsigned int queue)
 {
 	struct epoll_event ev = { .events = EPOLLIN,
-				  .data.u64 = queue_tag(p, queue) };
+				  .data.u64 = worker_queue_tag(p, queue) };
 	int fd = p->queue_fd[queue];
+	uint64_t one = 1;
 
 	/* It is in the set: that needs no memory. */
 	if (fd >= 0 && epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, fd, &ev) < 0)
 		log_err("worker", "port %s: epoll: %s", p->name,
 			strerror(errno));
+	/* It may be awake, then nobody else would tell. */
+	if (p->ops->rx_sleep && write(w->news_fd, &one, sizeof(one)) < 0)
+		log_err("worker", "eventfd: %s", strerror(errno));
 }
 
 void worker_remove_port(struct worker *w, const struct port *p,
@@ -185,9 +150,8 @@ void worker_remove_port(struct worker *w, const struct port *p,
 			    strerror(errno));
 }
 
-/* The device is gone: look no more, and let the main thread know. */
-static void port_failed(struct worker *w, const struct port *p,
-			unsigned int queue)
+void worker_port_gone(struct worker *w, const struct port *p,
+		      unsigned int queue)
 {
 	uint64_t one = 1;
 
@@ -210,35 +174,51 @@ static void note_missed(struct worker *w, struct port *p)
 	atomic_store_explicit(&p->rx_noted, n, memory_order_relaxed);
 }
 
+struct port *worker_own_port(const struct worker *w, const struct snapshot *s,
+			     uint32_t index, unsigned int queue)
+{
+	struct port *p = index < s->nports ? s->port[index].port : NULL;
+
+	return p && p->ops->rx && queue < p->queues &&
+			       s->port[index].worker[queue] == w->index
+		       ? p
+		       : NULL;
+}
+
+unsigned int worker_poll_port(struct worker *w, const struct snapshot *s,
+			      struct port *p, unsigned int queue,
+			      uint32_t now_s)
+{
+	unsigned int n;
+
+	w->arena.used = 0;
+	n = p->ops->rx(p, queue, w->frame, FRAME_BATCH_MAX, &w->arena);
+	if (queue == 0)
+		note_missed(w, p);
+	if (worker_port_failed(p))
+		worker_port_gone(w, p, queue);
+	if (!n)
+		return 0;
+	/* One of a batch is enough: where there are some there are many. */
+	w->bulk |= w->frame[0].len > WORKER_SUPER;
+	pipeline_run(w->pipeline, s, p->index, w->frame, n, now_s);
+	if (p->ops->rx_done)
+		p->ops->rx_done(p, queue);
+	counter_add(&w->stats.batches, 1);
+	counter_add(&w->stats.frames, n);
+	return n;
+}
+
 unsigned int worker_poll_queue(struct worker *w, uint32_t index,
 			       uint32_t generation, unsigned int queue,
 			       uint32_t now_s)
 {
 	const struct snapshot *s = atomic_load(&w->shared->snapshot);
-	struct port *p;
-	unsigned int n;
+	struct port *p = worker_own_port(w, s, index, queue);
 
-	if (index >= s->nports)
-		return 0;
-	p = s->port[index].port;
-	if (!p || p->generation != generation || !p->ops->rx ||
-	    queue >= p->queues || s->port[index].worker[queue] != w->index)
-		return 0;
-	w->arena.used = 0;
-	n = p->ops->rx(p, queue, w->frame, FRAME_BATCH_MAX, &w->arena);
-	if (queue == 0)
-		note_missed(w, p);
-	if (__builtin_expect(
-		    atomic_load_explicit(&p->failed, memory_order_relaxed), 0))
-		port_failed(w, p, queue);
-	if (!n)
-		return 0;
-	/* One of a batch is enough: where there are some there are many. */
-	w->bulk |= w->frame[0].len > WORKER_SUPER;
-	pipeline_run(w->pipeline, s, index, w->frame, n, now_s);
-	counter_add(&w->stats.batches, 1);
-	counter_add(&w->stats.frames, n);
-	return n;
+	return p && p->generation == generation
+		       ? worker_poll_port(w, s, p, queue, now_s)
+		       : 0;
 }
 
 /* Frames of one port, in a row. What is for a port that has gone is gone. */
@@ -261,10 +241,8 @@ unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s)
 
 	w->arena.used = 0;
 	n = w->cpu->ops->rx(w->cpu, 0, f, FRAME_BATCH_MAX, &w->arena);
-	if (__builtin_expect(
-		    atomic_load_explicit(&w->cpu->failed, memory_order_relaxed),
-		    0))
-		port_failed(w, w->cpu, 0);
+	if (worker_port_failed(w->cpu))
+		worker_port_gone(w, w->cpu, 0);
 	for (i = 0; i < n; i++)
 		index[i] = punt_take(&f[i]);
 	for (i = 0; i < n; i = end) {
@@ -279,112 +257,13 @@ unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s)
 
 /* ---- The thread ---- */
 
-static uint32_t seconds_now(void)
-{
-	return (uint32_t)(clock_coarse_ns() / CLOCK_NS_PER_S);
-}
-
-static unsigned int poll_tag(struct worker *w, uint64_t tag, uint32_t now_s)
-{
-	unsigned int n =
-		tag == WORKER_CPU
-			? worker_poll_cpu(w, now_s)
-			: worker_poll_queue(w, (uint32_t)tag & 0xffffff,
-					    (uint32_t)(tag >> 32),
-					    (uint32_t)tag >> 24, now_s);
-
-	epoch_quiescent(&w->shared->epoch, w->reader);
-	return n;
-}
-
-/* It had frames. */
-static void hot_add(struct worker *w, uint64_t tag)
-{
-	for (unsigned int i = 0; i < w->nhot; i++)
-		if (w->hot[i].tag == tag)
-			return;
-	if (w->nhot == WORKER_HOT_MAX || w->crowded) {
-		w->nhot = 0;
-		w->crowded = WORKER_COLD;
-		return;
-	}
-	w->hot[w->nhot++] = (struct hot_queue){ .tag = tag };
-}
-
-/* One batch of each hot queue. Returns the number of frames. */
-static unsigned int look_hot(struct worker *w)
-{
-	unsigned int frames = 0, kept = 0;
-	uint32_t now_s = seconds_now();
-
-	for (unsigned int i = 0; i < w->nhot; i++) {
-		struct hot_queue h = w->hot[i];
-		unsigned int n = poll_tag(w, h.tag, now_s);
-
-		frames += n;
-		h.empty = n ? 0 : h.empty + 1;
-		if (h.empty < WORKER_COLD || !w->hot_frames)
-			w->hot[kept++] = h;
-	}
-	w->nhot = kept;
-	w->hot_frames += frames;
-	w->hot_rounds++;
-	return frames;
-}
-
-/*
- * One batch of each queue that is ready. sleep: wait until one is. Returns the
- * number of frames.
- */
-static unsigned int look_all(struct worker *w, bool sleep)
-{
-	struct epoll_event ev[WORKER_EVENTS];
-	unsigned int frames = 0;
-	uint32_t now_s;
-	int n;
-
-	if (sleep)
-		epoch_offline(w->reader);
-	n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, sleep ? -1 : 0);
-	if (sleep)
-		epoch_online(&w->shared->epoch, w->reader);
-	else
-		epoch_quiescent(&w->shared->epoch, w->reader);
-	now_s = seconds_now();
-	w->hot_rounds = 0;
-	w->crowded -= w->crowded > 0;
-	for (int i = 0; i < n; i++) {
-		unsigned int got;
-
-		if (ev[i].data.u64 == WORKER_STOP) {
-			w->stopped = true;
-			return frames;
-		}
-		got = poll_tag(w, ev[i].data.u64, now_s);
-		if (got)
-			hot_add(w, ev[i].data.u64);
-		frames += got;
-	}
-	/* Where there is plenty, epoll costs little: ask it again. */
-	w->hot_frames = frames;
-	return frames;
-}
-
-static unsigned int look(struct worker *w)
-{
-	if (w->nhot && w->hot_rounds < WORKER_HOT_ROUNDS &&
-	    w->hot_frames < WORKER_HOT_FRAMES)
-		return look_hot(w);
-	return look_all(w, false);
-}
-
 static void fall_asleep(struct worker *w, uint64_t now)
 {
 	w->nhot = 0;
 	counter_add(&w->stats.awake_ns,
 		    now - counter_get(&w->stats.awake_since_ns));
 	counter_set(&w->stats.awake_since_ns, 0);
-	look_all(w, true);
+	worker_wait(w);
 	counter_add(&w->stats.wakeups, 1);
 }
 
@@ -406,13 +285,14 @@ static void run_dry(struct worker *w, uint64_t limit)
 	while (!came && now < until) {
 		uint64_t before = now;
 
-		came = look(w) || w->stopped;
+		came = worker_look(w) || w->stopped;
 		now = clock_ns();
 		if (!came)
 			polling_looked(&w->polling, now - before, now);
 	}
 	counter_add(&w->stats.polling_ns, now - dry);
-	if (!came) {
+	/* A queue that can't be put to sleep has frames: the gap is over. */
+	if (!came && worker_all_asleep(w)) {
 		fall_asleep(w, now);
 		now = clock_ns();
 		counter_set(&w->stats.awake_since_ns, now);
@@ -434,7 +314,9 @@ static void *worker_main(void *arg)
 		uint64_t limit = atomic_load_explicit(&w->shared->poll_ns,
 						      memory_order_relaxed);
 
-		if (!polling_expects(&w->polling, limit) || !look(w))
+		if (!(awake_any(&w->awake) ||
+		      polling_expects(&w->polling, limit)) ||
+		    !worker_look(w))
 			run_dry(w, limit);
 	}
 	epoch_offline(w->reader);
@@ -442,6 +324,26 @@ static void *worker_main(void *arg)
 		    clock_ns() - counter_get(&w->stats.awake_since_ns));
 	counter_set(&w->stats.awake_since_ns, 0);
 	return NULL;
+}
+
+unsigned int worker_round(struct worker *w)
+{
+	unsigned int frames;
+
+	epoch_online(&w->shared->epoch, w->reader);
+	frames = worker_look(w);
+	epoch_offline(w->reader);
+	return frames;
+}
+
+bool worker_rest(struct worker *w)
+{
+	bool rests;
+
+	epoch_online(&w->shared->epoch, w->reader);
+	rests = worker_all_asleep(w);
+	epoch_offline(w->reader);
+	return rests;
 }
 
 int worker_start(struct worker *w)
@@ -456,6 +358,8 @@ int worker_start(struct worker *w)
 
 	w->stopped = false;
 	w->nhot = 0;
+	/* Whatever was awake when it stopped still is. */
+	awake_init(&w->awake);
 	polling_init(&w->polling, w->shared->poll_ns);
 
 	/* Signals are the main thread's, but not what a thread causes itself:
@@ -490,6 +394,8 @@ void worker_free(struct worker *w)
 	worker_stop(w);
 	if (w->stop_fd >= 0)
 		close(w->stop_fd);
+	if (w->news_fd >= 0)
+		close(w->news_fd);
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	if (w->arena.base)

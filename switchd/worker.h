@@ -15,17 +15,20 @@
  *
  * Where it looks: a few queues that had frames lately are *hot* and are read
  * at once, which is the quickest way to a frame; after some rounds, and where
- * many queues are busy, epoll tells which are ready.
+ * many queues are busy, epoll tells which are ready. Queues in a guest's memory
+ * that are *awake* are looked at each round, for epoll knows nothing of them,
+ * and put to sleep before the worker is: awake.h.
  *
  * Whose a queue is says the snapshot (worker[]): a worker that has an event of
  * a queue, or knows it as hot, from before the queue moved finds another one's
  * number there, or nobody's. How queues move: switch_worker.c.
  *
  * A worker can also be stepped without its thread: worker_poll() is what the
- * thread calls for each ready queue, and what the simulator calls instead.
+ * thread calls for each ready queue, and what the simulator calls instead;
+ * worker_round() and worker_rest() are a round and what comes before sleep.
  *
- * Threads: worker_poll on the worker's own (or the simulator's); the rest on
- * the main thread.
+ * Threads: worker_poll, worker_round and worker_rest on the worker's own (or
+ * the simulator's); the rest on the main thread.
  */
 #ifndef SWITCHD_WORKER_H
 #define SWITCHD_WORKER_H
@@ -89,7 +92,8 @@ int worker_add_port(struct worker *w, const struct port *p, unsigned int queue)
 	__attribute__((warn_unused_result));
 
 /* Receive from it: it is this worker's in the published snapshot now, and
- * nobody goes by an older one. */
+ * nobody goes by an older one. Where it lies in memory the worker begins with a
+ * look at it: it may be awake. */
 void worker_start_port(struct worker *w, const struct port *p,
 		       unsigned int queue);
 
@@ -115,6 +119,14 @@ static inline unsigned int worker_poll(struct worker *w, uint32_t index,
 
 /* The same with what has come up by the CPU port. */
 unsigned int worker_poll_cpu(struct worker *w, uint32_t now_s);
+
+/* Without its thread: one round over all that is hot, awake or ready. Returns
+ * the number of frames. */
+unsigned int worker_round(struct worker *w);
+
+/* ... Put to sleep what is awake. Returns whether nothing is: then the thread
+ * would wait for epoll. */
+bool worker_rest(struct worker *w);
 
 const struct worker_stats *worker_stats(const struct worker *w);
 

@@ -62,8 +62,15 @@ tests_sim_sim_threads_SOURCES = tests/sim/sim_threads.c $(SIM)
 thread_tests += tests/sim/sim_threads
 
 sim_tests += tests/sim/sim_workers
-tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c $(SIM)
+tests_sim_sim_workers_SOURCES = tests/sim/sim_workers.c \
+	tests/sim/source.c tests/sim/source.h $(SIM)
 thread_tests += tests/sim/sim_workers
+
+sim_tests += tests/sim/sim_awake
+tests_sim_sim_awake_SOURCES = tests/sim/sim_awake.c \
+	tests/sim/memory.c tests/sim/memory.h \
+	tests/sim/source.c tests/sim/source.h $(SIM)
+thread_tests += tests/sim/sim_awake
 
 sim_tests += tests/sim/sim_fastpath
 tests_sim_sim_fastpath_SOURCES = tests/sim/sim_fastpath.c tests/sim/fast.h $(SIM)

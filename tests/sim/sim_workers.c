@@ -1,22 +1,14 @@
 /*
  * Workers: which of them receives from a port, moves from one to another, and
- * fairness between the ports of one. Where the workers' own threads run, their
- * ports are *sources*: queues with an eventfd to wait for, that make numbered
- * frames for a *sink*, which looks at the numbers.
+ * fairness between the ports of one.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/source.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
-
-#define SINK_MAC    0x02000000ff00ull
-#define DEADLINE_NS (20ull * 1000 * 1000 * 1000)
-#define FLOWS_MAX   64
 
 /* ---- Placing, pinning ---- */
 
@@ -239,203 +231,7 @@ static void quiet_ports_dont_move(void **state)
 	sim_free(s);
 }
 
-/* ---- Sources and a sink, for the workers' own threads ---- */
-
-struct source {
-	struct port port;
-	/* By queue; plain: a queue has one worker at a time, and each sees what
-	 * the one before has done. */
-	uint64_t made[PORT_FDS_MAX];
-	unsigned int burst; /* frames a batch */
-	/* For fairness, on one worker. */
-	struct source *arms; /* each ARM_EVERY batches it gets a frame */
-	uint64_t batches;
-	unsigned int armed;	/* frames that wait */
-	uint64_t armed_at;	/* the flood's batches by then */
-	struct source *flooder; /* who arms it */
-	uint64_t waited_most, received;
-};
-
-#define ARM_EVERY 50
-
-struct sink {
-	_Atomic uint64_t next[FLOWS_MAX]; /* the number that comes next */
-	_Atomic uint64_t wrong, frames;
-} sink;
-
-static void frame_make(struct frame *f, uint8_t *data, uint32_t flow,
-		       uint64_t number)
-{
-	memset(data, 0, 60);
-	mac_store(data, SINK_MAC);
-	mac_store(data + 6, 0x020000000100ull + flow);
-	store_be16(data + 12, 0x88b5);
-	memcpy(data + 14, &flow, sizeof(flow));
-	memcpy(data + 18, &number, sizeof(number));
-	frame_init(f, data, 60);
-}
-
-static unsigned int source_rx(struct port *p, unsigned int queue,
-			      struct frame *f, unsigned int max,
-			      struct frame_arena *arena)
-{
-	struct source *s = (struct source *)p;
-	uint32_t flow = p->index * 4 + queue;
-	unsigned int n;
-
-	for (n = 0; n < max && n < s->burst; n++) {
-		uint8_t *data = frame_arena_peek(arena);
-
-		if (!data)
-			break;
-		frame_make(&f[n], data, flow, s->made[queue]++);
-		frame_arena_take(arena, 60);
-	}
-	return n;
-}
-
-static unsigned int sink_tx(struct port *p, struct frame *const *f,
-			    unsigned int n, enum drop_reason *why)
-{
-	(void)p;
-	(void)why;
-	for (unsigned int i = 0; i < n; i++) {
-		uint64_t number;
-		uint32_t flow;
-
-		memcpy(&flow, f[i]->data + 14, sizeof(flow));
-		memcpy(&number, f[i]->data + 18, sizeof(number));
-		if (flow >= FLOWS_MAX ||
-		    atomic_exchange(&sink.next[flow], number + 1) != number)
-			atomic_fetch_add(&sink.wrong, 1);
-	}
-	atomic_fetch_add(&sink.frames, n);
-	return n;
-}
-
-static void source_close(struct port *p)
-{
-	for (unsigned int q = 0; q < p->queues; q++)
-		if (p->queue_fd[q] >= 0)
-			close(p->queue_fd[q]);
-	free(p);
-}
-
-static struct port_ops source_ops, sink_ops;
-
-/* A port whose queues are always ready, or (ready 0) when somebody says so. */
-static struct source *source_attach(struct sw *sw, const char *name,
-				    const char *words, unsigned int queues,
-				    unsigned int ready)
-{
-	json_t *params = sim_params(portconf_params, words);
-	struct source *s = calloc(1, sizeof(*s));
-	struct error err = { 0 };
-	struct switch_port *p;
-	struct port *old;
-
-	assert_non_null(s);
-	json_object_set_new(params, "type", json_string("dummy"));
-	p = switch_attach(sw, name, params, SWITCH_ORIGIN_CONTROL, 0, &err);
-	json_decref(params);
-	assert_non_null(p);
-	old = p->port;
-	s->port.ops = &source_ops;
-	memcpy(s->port.name, old->name, sizeof(old->name));
-	s->port.index = old->index;
-	s->port.generation = old->generation;
-	s->port.tx_offloads = old->tx_offloads;
-	atomic_init(&s->port.mtu, atomic_load(&old->mtu));
-	s->port.queues = queues;
-	s->burst = 16;
-	for (unsigned int q = 0; q < queues; q++) {
-		s->port.queue_fd[q] =
-			eventfd(ready, EFD_CLOEXEC | EFD_NONBLOCK);
-		assert_true(s->port.queue_fd[q] >= 0);
-	}
-	p->port = &s->port;
-	old->ops->close(old);
-	switch_place(sw, p);
-	assert_int_equal(switch_receive_add(p), 0);
-	return s;
-}
-
-static void sink_attach(struct sw *sw)
-{
-	struct source *s = source_attach(sw, "sink", "", 1, 0);
-	struct error err;
-
-	memset(&sink, 0, sizeof(sink));
-	s->port.ops = &sink_ops;
-	assert_int_equal(switch_static_add(sw, SINK_MAC, 1, "sink",
-					   SWITCH_ORIGIN_CONTROL, &err),
-			 0);
-}
-
-static struct sw *threads_new(unsigned int workers)
-{
-	const struct switch_options o = { .workers = workers,
-					  .threads = true,
-					  .ports_max = 64 };
-	struct error err = { 0 };
-	struct sw *sw = switch_new(&o, &err);
-
-	assert_non_null(sw);
-	source_ops = port_ops_dummy;
-	source_ops.rx = source_rx;
-	source_ops.close = source_close;
-	sink_ops = source_ops;
-	sink_ops.tx = sink_tx;
-	return sw;
-}
-
-static void round_of(struct sw *sw)
-{
-	switch_commit(sw);
-	switch_reap(sw);
-	sched_yield();
-}
-
-/* The sink gets more frames: so many, at least. */
-static void let_run(struct sw *sw, uint64_t frames)
-{
-	uint64_t until = atomic_load(&sink.frames) + frames;
-	uint64_t deadline = clock_ns() + DEADLINE_NS;
-
-	while (atomic_load(&sink.frames) < until) {
-		assert_true(clock_ns() < deadline);
-		round_of(sw);
-	}
-}
-
-static void all_moved(struct sw *sw)
-{
-	uint64_t deadline = clock_ns() + DEADLINE_NS;
-	bool moving = true;
-
-	while (moving) {
-		struct switch_port *p = NULL;
-
-		assert_true(clock_ns() < deadline);
-		round_of(sw);
-		moving = false;
-		while ((p = switch_port_next(sw, p)))
-			moving |= (p->moving | p->arriving) != 0;
-	}
-}
-
-static uint64_t received(struct sw *sw)
-{
-	struct switch_port *p = NULL;
-	struct port_counters c;
-	uint64_t n = 0;
-
-	while ((p = switch_port_next(sw, p))) {
-		switch_port_counters(sw, p, &c);
-		n += counter_get(&c.rx_frames);
-	}
-	return n;
-}
+/* ---- By the workers' own threads ---- */
 
 #define SOURCES 4
 #define MOVES	300
@@ -447,7 +243,7 @@ static uint64_t received(struct sw *sw)
 static void moves_lose_and_reorder_nothing(void **state)
 {
 	struct source *s[SOURCES];
-	struct sw *sw = threads_new(3);
+	struct sw *sw = source_switch(3, true);
 	uint64_t made = 0;
 	uint32_t seed = 1;
 
@@ -459,7 +255,7 @@ static void moves_lose_and_reorder_nothing(void **state)
 		snprintf(name, sizeof(name), "s%u", i);
 		s[i] = source_attach(sw, name, "", 1 + i % 3, 1);
 	}
-	round_of(sw);
+	source_round(sw);
 	for (unsigned int step = 0; step < MOVES; step++) {
 		struct switch_port *p;
 		unsigned int i, q;
@@ -472,18 +268,18 @@ static void moves_lose_and_reorder_nothing(void **state)
 		r = switch_move(sw, p, q, sw->worker[(seed >> 24) % 3]);
 		assert_true(r == 0 || r == -EBUSY);
 		if (step % 3)
-			let_run(sw, 32);
-		round_of(sw);
+			source_run(sw, 32);
+		source_round(sw);
 	}
-	all_moved(sw);
-	let_run(sw, 1000);
+	source_moved(sw);
+	source_run(sw, 1000);
 	switch_halt(sw);
 	for (unsigned int i = 0; i < SOURCES; i++)
 		for (unsigned int q = 0; q < s[i]->port.queues; q++)
 			made += s[i]->made[q];
 	assert_int_equal(atomic_load(&sink.wrong), 0);
 	assert_int_equal(atomic_load(&sink.frames), made);
-	assert_int_equal(received(sw), made);
+	assert_int_equal(source_received(sw), made);
 	switch_free(sw);
 }
 
@@ -504,7 +300,7 @@ static void port_ledger_closes(struct sw *sw, const char *name)
 static void workers_write_to_one_file_at_once(void **state)
 {
 	char file[] = "/tmp/sim_workers.XXXXXX", words[64];
-	struct sw *sw = threads_new(3);
+	struct sw *sw = source_switch(3, true);
 	struct error err = { 0 };
 	struct port_counters c;
 	json_t *params;
@@ -528,12 +324,12 @@ static void workers_write_to_one_file_at_once(void **state)
 	source_attach(sw, "s1", "worker=1", 1, 1);
 	source_attach(sw, "s2", "worker=2", 1, 1);
 	switch_commit(sw);
-	let_run(sw, 20000);
+	source_run(sw, 20000);
 	switch_halt(sw);
 	assert_int_equal(atomic_load(&sink.wrong), 0);
 	port_ledger_closes(sw, "cap");
 	switch_port_counters(sw, switch_port_find(sw, "cap"), &c);
-	assert_int_equal(counter_get(&c.tx_copies), received(sw));
+	assert_int_equal(counter_get(&c.tx_copies), source_received(sw));
 	switch_free(sw);
 	unlink(file);
 }
@@ -541,7 +337,7 @@ static void workers_write_to_one_file_at_once(void **state)
 /* An idle main thread: nothing but the workers' own quiescent points frees. */
 static void polling_workers_let_retired_memory_go_and_stop_at_once(void **st)
 {
-	struct sw *sw = threads_new(2);
+	struct sw *sw = source_switch(2, true);
 	uint64_t deadline;
 
 	(void)st;
@@ -551,7 +347,7 @@ static void polling_workers_let_retired_memory_go_and_stop_at_once(void **st)
 	source_attach(sw, "s0", "worker=0", 1, 1);
 	source_attach(sw, "s1", "worker=1", 1, 1);
 	switch_commit(sw);
-	let_run(sw, 1000);
+	source_run(sw, 1000);
 	for (int i = 0; i < 200; i++) {
 		switch_dirty(sw);
 		switch_commit(sw);
@@ -563,11 +359,13 @@ static void polling_workers_let_retired_memory_go_and_stop_at_once(void **st)
 		switch_halt(sw);
 		assert_int_equal(switch_go_on(sw), 0);
 	}
-	let_run(sw, 1000);
+	source_run(sw, 1000);
 	switch_free(sw);
 }
 
 /* ---- Fairness ---- */
+
+#define ARM_EVERY 50
 
 static unsigned int flood_rx(struct port *p, unsigned int queue,
 			     struct frame *f, unsigned int max,
@@ -603,8 +401,8 @@ static unsigned int paced_rx(struct port *p, unsigned int queue,
 	s->received++;
 	if (waited > s->waited_most)
 		s->waited_most = waited;
-	frame_make(&f[0], frame_arena_peek(arena), p->index * 4 + queue,
-		   s->made[queue]++);
+	source_frame(&f[0], frame_arena_peek(arena), source_flow(p, queue),
+		     s->made[queue]++);
 	frame_arena_take(arena, 60);
 	return 1;
 }
@@ -615,7 +413,7 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 							   unsigned int poll_us)
 {
 	struct port_ops flood_ops, paced_ops;
-	struct sw *sw = threads_new(1);
+	struct sw *sw = source_switch(1, true);
 	struct source *paced;
 
 	sw->settings.poll_us = poll_us;
@@ -639,10 +437,10 @@ static void paced_port_waits_for_two_batches_of_each_flood(unsigned int floods,
 		s->arms = paced;
 		paced->flooder = s;
 	}
-	let_run(sw, 400ull * ARM_EVERY * FRAME_BATCH_MAX);
+	source_run(sw, 400ull * ARM_EVERY * FRAME_BATCH_MAX);
 	switch_halt(sw);
 	assert_int_equal(atomic_load(&sink.wrong), 0);
-	assert_int_equal(atomic_load(&sink.frames), received(sw));
+	assert_int_equal(atomic_load(&sink.frames), source_received(sw));
 	/* Each of its frames came, but for one that may be waiting. */
 	assert_true(paced->received > 30);
 	assert_int_equal(paced->received + paced->armed,

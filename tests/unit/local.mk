@@ -70,6 +70,7 @@ unit_tests += tests/unit/test_monitor_save
 unit_tests += tests/unit/test_monitor_sockets
 unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_polling
+unit_tests += tests/unit/test_awake
 unit_tests += tests/unit/test_balance
 unit_tests += tests/unit/test_proto
 EXTRA_DIST += tests/unit/fds.h tests/unit/monitor_calls.h \
