@@ -301,11 +301,13 @@ class Switch:
         with open(path, encoding="ascii") as file:
             return int(file.read().split()[0])
 
-    def kill(self):
-        """SIGKILL for the switch process; returns when the next answers."""
+    def kill(self, meanwhile=lambda: None):
+        """SIGKILL for the switch process; returns when the next answers.
+        `meanwhile` is called at once."""
         self.wait_to_kill()
         was = self.pid()
         os.kill(was, signal.SIGKILL)
+        meanwhile()
         until(lambda: self._answers() and self.pid() != was,
               "the next switch process answers", START_SECONDS)
 
