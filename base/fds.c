@@ -7,17 +7,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Processes that wait for the end of a close, at once. */
 #define CLOSERS_MAX 4
-/* Most end right away. */
-#define CLOSER_MS 100
+/* Most end right away, if the machine has time. */
+#define CLOSER_MS 1000
 
 static bool is_socket(int fd, int *domain)
 {
@@ -29,7 +28,7 @@ static bool is_socket(int fd, int *domain)
 /* Nothing is asked that a file's server would have to answer. */
 bool fds_plain(int fd)
 {
-	char link[32], name[64] = "";
+	struct statx sx;
 	int domain;
 
 	if (is_socket(fd, &domain))
@@ -37,12 +36,11 @@ bool fds_plain(int fd)
 	/* Only files in memory have seals. */
 	if (fcntl(fd, F_GET_SEALS) >= 0)
 		return true;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (readlink(link, name, sizeof(name) - 1) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &sx))
 		return false;
-	/* No path begins like that. */
-	return !strcmp(name, "anon_inode:[eventfd]") ||
-	       !strncmp(name, "pipe:", strlen("pipe:"));
+	/* What is the kernel's own has no type, and a pipe is one wherever its
+	 * name lies. */
+	return !(sx.stx_mode & S_IFMT) || S_ISFIFO(sx.stx_mode);
 }
 
 /* By pidfd. */
@@ -83,25 +81,31 @@ static int closer_new(int fd)
 	return pid < 0 ? -errno : pidfd;
 }
 
-static int close_elsewhere(int fd)
+static int close_by_new(int fd)
 {
-	int pidfd, r = 0;
+	int pidfd;
 
-	pthread_mutex_lock(&lock);
 	for (unsigned int i = 0; i < closers_n;)
 		if (has_ended(closers[i], 0))
 			closers[i] = closers[--closers_n];
 		else
 			i++;
-	if (closers_n == CLOSERS_MAX) {
-		r = -EBUSY;
-	} else {
-		pidfd = closer_new(fd);
-		if (pidfd < 0)
-			close(fd);
-		else if (!has_ended(pidfd, CLOSER_MS))
-			closers[closers_n++] = pidfd;
-	}
+	if (closers_n == CLOSERS_MAX)
+		return -EBUSY;
+	pidfd = closer_new(fd);
+	if (pidfd < 0)
+		close(fd);
+	else if (!has_ended(pidfd, CLOSER_MS))
+		closers[closers_n++] = pidfd;
+	return 0;
+}
+
+static int close_elsewhere(int fd)
+{
+	int r;
+
+	pthread_mutex_lock(&lock);
+	r = close_by_new(fd);
 	pthread_mutex_unlock(&lock);
 	return r;
 }

@@ -14,8 +14,7 @@
 #include <stdbool.h>
 
 /* Is it of a kind that is closed without waiting for anybody: a Unix socket, a
- * file in memory, an eventfd, a pipe? (Without /proc, the last two aren't told
- * from others.) Any descriptor, borrowed. */
+ * file in memory, an eventfd or the like, a pipe? Any descriptor, borrowed. */
 bool fds_plain(int fd);
 
 /*

@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Bytes of a ring's parts, VIRTIO 1.2 2.7 and 2.8. */
@@ -31,13 +33,15 @@
  */
 static bool fd_fits(int fd, bool pipes)
 {
-	struct stat st;
+	struct statx st;
 	int flags;
 
-	if (fstat(fd, &st) < 0)
+	/* Whoever is behind it isn't asked for this either. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) <
+	    0)
 		return false;
-	if ((st.st_mode & S_IFMT) &&
-	    !(pipes && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))))
+	if ((st.stx_mode & S_IFMT) &&
+	    !(pipes && (S_ISFIFO(st.stx_mode) || S_ISSOCK(st.stx_mode))))
 		return false;
 	flags = fcntl(fd, F_GETFL);
 	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
@@ -46,13 +50,17 @@ static bool fd_fits(int fd, bool pipes)
 bool vhost_fd_wakes(int fd)
 {
 	uint64_t n;
+	struct iovec iov = { .iov_base = &n, .iov_len = sizeof(n) };
 	ssize_t got;
 
 	/* No pipe: one whose other end is closed is readable for ever. */
 	if (!fd_fits(fd, false))
 		return false;
-	/* A kick that is taken here isn't missed: a ring starts with one. */
-	got = read(fd, &n, sizeof(n));
+	/*
+	 * A kick that is taken here isn't missed: a ring starts with one. It
+	 * doesn't wait, whatever the flags are by now.
+	 */
+	got = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 	return got == sizeof(n) || (got < 0 && errno == EAGAIN);
 }
 
@@ -181,9 +189,11 @@ void vhost_session_pause(struct vhost_session *s)
 static void line_complain(const struct vhost_line *l)
 {
 	const uint64_t one = 1;
+	struct pollfd p = { .fd = l->err, .events = POLLOUT };
 
-	if (l->err >= 0 && write(l->err, &one, sizeof(one)) < 0 &&
-	    errno != EAGAIN)
+	/* O_NONBLOCK may have been taken back. */
+	if (l->err >= 0 && poll(&p, 1, 0) == 1 && p.revents == POLLOUT &&
+	    write(l->err, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_debug("port", "a front end's error descriptor: %s",
 			  strerror(errno));
 }

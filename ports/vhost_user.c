@@ -350,7 +350,7 @@ static void redial_later(struct vhost_user *v)
 {
 	struct itimerspec at = {
 		.it_value.tv_sec = v->redial_ms / 1000,
-		.it_value.tv_nsec = v->redial_ms % 1000 * 1000000l,
+		.it_value.tv_nsec = v->redial_ms % 1000 * 1000000L,
 	};
 
 	(void)timerfd_settime(v->timer, 0, &at, NULL);

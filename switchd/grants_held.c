@@ -1,13 +1,15 @@
 #include "switchd/grants_held.h"
 
-#include "base/fds.h"
 #include "ports/port.h"
 #include "ports/vhost_mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* For the monitor: another switch process, an upgrade, ports that come. */
@@ -20,7 +22,20 @@ struct grants_held {
 
 bool grants_held_fit(int fd)
 {
-	return fds_plain(fd) || vhost_mem_file_fit(fd);
+	char link[32], name[64] = "";
+	socklen_t len = sizeof(int);
+	int domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0)
+		return domain == AF_UNIX;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (readlink(link, name, sizeof(name) - 1) < 0)
+		return false;
+	/* No path begins like that. */
+	if (!strcmp(name, "anon_inode:[eventfd]") ||
+	    !strncmp(name, "pipe:", strlen("pipe:")))
+		return true;
+	return vhost_mem_file_fit(fd);
 }
 
 static struct grants_held *held_new(void)

@@ -22,49 +22,69 @@
 
 /* ---- Kinds ---- */
 
-static bool is_plain(int fd)
+static bool is(bool (*kind)(int fd), int fd)
 {
 	bool yes;
 
 	assert_true(fd >= 0);
-	yes = fds_plain(fd);
+	yes = kind(fd);
 	close(fd);
 	return yes;
 }
 
 /* What a front end passes. */
-static void sockets_events_and_memory_are_plain(void **state)
+static void sockets_events_and_memory_are_plain_and_held(void **state)
 {
+	static bool (*const kinds[])(int fd) = { fds_plain, grants_held_fit };
 	int fd[2];
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
-			 0);
-	assert_true(is_plain(fd[0]));
-	assert_true(is_plain(fd[1]));
-	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
-	assert_true(is_plain(fd[0]));
-	assert_true(is_plain(fd[1]));
-	assert_true(is_plain(eventfd(0, EFD_CLOEXEC)));
-	assert_true(is_plain(memfd_new("held", 4096)));
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
+			0);
+		assert_true(is(kinds[i], fd[0]));
+		assert_true(is(kinds[i], fd[1]));
+		assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+		assert_true(is(kinds[i], fd[0]));
+		assert_true(is(kinds[i], fd[1]));
+		assert_true(is(kinds[i], eventfd(0, EFD_CLOEXEC)));
+		assert_true(is(kinds[i], memfd_new("held", 4096)));
+	}
 }
 
-/* Some of them may have whoever closes them wait for somebody, some are more
- * than a front end has to give. */
-static void nothing_else_is_plain(void **state)
+/* They may have whoever closes them wait for somebody, or might be such. */
+static void files_and_other_sockets_are_neither(void **state)
+{
+	static bool (*const kinds[])(int fd) = { fds_plain, grants_held_fit };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		bool (*kind)(int fd) = kinds[i];
+
+		assert_false(is(kind, socket(AF_INET, SOCK_STREAM, 0)));
+		assert_false(is(kind, socket(AF_NETLINK, SOCK_RAW, 0)));
+		assert_false(is(kind, open("/", O_RDONLY | O_DIRECTORY)));
+		assert_false(is(kind, open("/tmp", O_PATH)));
+		assert_false(is(kind, open("/dev/null", O_RDWR)));
+		assert_false(is(kind, open("/proc/self/stat", O_RDONLY)));
+		assert_false(kind(-1));
+		assert_false(kind(1 << 20));
+	}
+}
+
+/* The kernel's own, which no front end has to give. */
+static void what_is_plain_isnt_always_held(void **state)
 {
 	(void)state;
-	assert_false(is_plain(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-	assert_false(is_plain(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)));
-	assert_false(is_plain(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-	assert_false(is_plain(open("/tmp", O_PATH | O_CLOEXEC)));
-	assert_false(is_plain(open("/dev/null", O_RDWR | O_CLOEXEC)));
-	assert_false(is_plain(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)));
-	assert_false(is_plain(epoll_create1(EPOLL_CLOEXEC)));
-	assert_false(is_plain(inotify_init1(IN_CLOEXEC)));
-	assert_false(is_plain(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)));
-	assert_false(fds_plain(-1));
-	assert_false(fds_plain(1 << 20));
+	for (unsigned int i = 0; i < 2; i++) {
+		bool (*kind)(int fd) = i ? grants_held_fit : fds_plain;
+
+		assert_int_equal(is(kind, epoll_create1(0)), !i);
+		assert_int_equal(is(kind, inotify_init1(0)), !i);
+		assert_int_equal(is(kind, timerfd_create(CLOCK_MONOTONIC, 0)),
+				 !i);
+	}
 }
 
 /* ---- A file system whose server answers all but one question ---- */
@@ -260,8 +280,9 @@ static void monitor_answers_whatever_came_with_a_call(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sockets_events_and_memory_are_plain),
-		cmocka_unit_test(nothing_else_is_plain),
+		cmocka_unit_test(sockets_events_and_memory_are_plain_and_held),
+		cmocka_unit_test(files_and_other_sockets_are_neither),
+		cmocka_unit_test(what_is_plain_isnt_always_held),
 		cmocka_unit_test(file_whose_close_waits_holds_nobody_up),
 		RIG(monitor_answers_whatever_came_with_a_call),
 	};

@@ -9,7 +9,7 @@
 /* What the threads have; guests' drivers are the guest thread's. */
 struct pair {
 	struct rig *rig[2];
-	_Atomic bool stop;
+	_Atomic bool stop, quiet; /* the worker; the guests */
 	_Atomic uint64_t posted, got, forwarded, dropped;
 };
 
@@ -64,7 +64,7 @@ static void *guests(void *arg)
 	struct pair *p = arg;
 	uint32_t last = 0, number;
 
-	while (!atomic_load(&p->stop)) {
+	while (!atomic_load(&p->quiet)) {
 		uint64_t n = atomic_load(&p->posted);
 
 		(void)front_reap(p->rig[0]->front, 1);
@@ -140,8 +140,9 @@ static void check_changes(struct rig *a, uint64_t features)
 			wait_for_frames(&p, 100);
 	}
 	wait_for_frames(&p, 1000);
-	atomic_store(&p.stop, true);
+	atomic_store(&p.quiet, true);
 	pthread_join(g, NULL);
+	atomic_store(&p.stop, true);
 	pthread_join(w, NULL);
 	/* Each frame that was sent was taken once. */
 	assert_int_equal(p.forwarded, p.posted);
@@ -187,7 +188,7 @@ static void front_ends_come_and_go_under_traffic(void **state)
 		rig_guest(b, front_features);
 		assert_int_equal(pthread_create(&g, NULL, guests, &guest), 0);
 		wait_for_frames(&guest, 500);
-		atomic_store(&guest.stop, true);
+		atomic_store(&guest.quiet, true);
 		pthread_join(g, NULL);
 		front_hang_up(p.rig[i & 1]->front);
 		rig_until(p.rig[i & 1], "waiting");

@@ -1,6 +1,8 @@
 /* Frames through ports, several queues, front ends that come and go. */
 #include "tests/unit/vhost_port.h"
 
+#include <sys/resource.h>
+
 /* ---- Frames ---- */
 
 /* All that waits at a queue of `from` goes to `to` as it is. */
@@ -476,6 +478,71 @@ static void second_front_end_is_the_first_where_that_is_gone(void **state)
 	assert_int_equal(rig_info(r).connections, 2);
 }
 
+static void front_end_waits_until_there_is_a_descriptor_for_it(void **state)
+{
+	struct rig *r = *state;
+	struct front *f = front_new(NULL, NULL);
+	struct rlimit old, few;
+
+	rig_acquire(r, 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	front_connect(f, r->rq.vhost_user.path);
+	r->front = f;
+	few = old;
+	few.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	/* It doesn't come back at once. */
+	rig_pump(r);
+	assert_string_equal(rig_state(r).condition, "waiting");
+	assert_false(rig_readable(r->port->control_fd, 0));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	rig_until(r, "connected");
+	f->pump = rig_pump;
+	f->ctx = r;
+	front_start(f, front_features, 1, 1, 256);
+	front_offer(f, 0, 10);
+	rig_works(r, 1);
+}
+
+static void grant_that_lacks_something_opens_no_port(void **state)
+{
+	struct rig *r = *state;
+	struct port_grant grant;
+	struct rlimit old, few;
+
+	assert_int_equal(vhost_user_acquire(&r->rq, &r->grant, &r->err), 0);
+	grant = r->grant;
+	grant.nfds = 1;
+	assert_null(port_ops_vhost_user.open(&r->rq, &grant, &r->err));
+	assert_string_equal(r->err.reason, "bad-grant");
+	/* A state that is no memory. */
+	grant = r->grant;
+	grant.fd[VHOST_GRANT_STATE] = grant.fd[VHOST_GRANT_SOCKET];
+	assert_null(port_ops_vhost_user.open(&r->rq, &grant, &r->err));
+	assert_string_equal(r->err.reason, "bad-grant");
+	/* More queues than there can be. */
+	r->rq.vhost_user.queues = VHOST_QUEUES_MAX + 1;
+	assert_null(port_ops_vhost_user.open(&r->rq, &r->grant, &r->err));
+	assert_string_equal(r->err.reason, "bad-grant");
+	r->rq.vhost_user.queues = VHOST_QUEUES_MAX;
+	/* However many descriptors there are, all are given back. */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	for (few.rlim_cur = fds_count() - 1;; few.rlim_cur++) {
+		struct port *p;
+
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		p = port_ops_vhost_user.open(&r->rq, &r->grant, &r->err);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (p) {
+			p->ops->close(p);
+			break;
+		}
+		assert_string_equal(r->err.reason, "no-descriptor");
+	}
+	assert_in_range(few.rlim_cur, fds_count() + 10, fds_count() + 30);
+}
+
 static void changes_are_told(void **state)
 {
 	struct rig *r = *state;
@@ -678,6 +745,8 @@ int main(void)
 		RIG_TEST(reconnecting_leaks_nothing),
 		RIG_TEST(second_front_end_is_sent_away),
 		RIG_TEST(second_front_end_is_the_first_where_that_is_gone),
+		RIG_TEST(front_end_waits_until_there_is_a_descriptor_for_it),
+		RIG_TEST(grant_that_lacks_something_opens_no_port),
 		RIG_TEST(changes_are_told),
 		RIG_TEST(broken_ring_stops_the_port_until_it_begins_anew),
 		RIG_TEST(moved_guest_is_announced),

@@ -383,6 +383,23 @@ static void descriptors_that_could_have_us_wait_are_refused(void **state)
 	close(null);
 }
 
+static void kick_that_would_wait_doesnt(void **state)
+{
+	struct rig *r = *state;
+	int kick;
+
+	rig_acquire(r, 1);
+	rig_guest(r, front_features);
+	rig_expect(r, 0, 0, 0, 60);
+	/* The flag is the file's, so it's the front end's to change. */
+	kick = r->front->ring[1]->kick;
+	assert_int_equal(fcntl(kick, F_SETFL, 0), 0);
+	assert_true(r->port->ops->rx_sleep(r->port, 0));
+	rig_expect(r, 0, 0, 0, 60);
+	rig_works(r, 1);
+	assert_int_equal(fcntl(kick, F_SETFL, O_NONBLOCK), 0);
+}
+
 static void ring_without_kick_never_sleeps(void **state)
 {
 	struct rig *r = *state;
@@ -762,6 +779,7 @@ int main(void)
 		RIG_TEST(disabled_ring_stands_still),
 		RIG_TEST(call_may_change_while_the_ring_runs),
 		RIG_TEST(descriptors_that_could_have_us_wait_are_refused),
+		RIG_TEST(kick_that_would_wait_doesnt),
 		RIG_TEST(ring_without_kick_never_sleeps),
 		RIG_TEST(kick_that_was_replaced_wakes_nobody),
 		RIG_TEST(rings_that_there_arent_end_the_connection),

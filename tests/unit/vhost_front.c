@@ -43,7 +43,7 @@ const uint64_t front_protocol =
 		if (!(what)) {                                            \
 			fprintf(stderr, "%s:%d: front end: not so: %s\n", \
 				__FILE__, __LINE__, #what);               \
-			abort();                                          \
+			exit(1);                                          \
 		}                                                         \
 	} while (0)
 

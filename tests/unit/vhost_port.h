@@ -127,6 +127,38 @@ static inline void rig_acquire(struct rig *r, uint32_t queues)
 	rig_open(r);
 }
 
+/* Folders of tests that a front end has ended (vhost_front.h). */
+static char rig_dirs[2][32];
+
+static inline void rig_remove(const char *dir)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%.31s/vm1.sock", dir);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+static inline void rig_remove_all(void)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		if (*rig_dirs[i])
+			rig_remove(rig_dirs[i]);
+}
+
+static inline void rig_make_dir(struct rig *r)
+{
+	static bool registered;
+	unsigned int i = *rig_dirs[0] != '\0';
+
+	strcpy(r->dir, "/tmp/vhost-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	strcpy(rig_dirs[i], r->dir);
+	if (!registered)
+		assert_int_equal(atexit(rig_remove_all), 0);
+	registered = true;
+}
+
 static inline int rig_setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
@@ -138,8 +170,7 @@ static inline int rig_setup(void **state)
 	if (!rig_guard.sa_sigaction)
 		assert_int_equal(sigaction(SIGBUS, NULL, &rig_guard), 0);
 	r->fds = fds_count();
-	strcpy(r->dir, "/tmp/vhost-XXXXXX");
-	assert_non_null(mkdtemp(r->dir));
+	rig_make_dir(r);
 	strcpy(r->rq.type, "vhost-user");
 	strcpy(r->rq.name, "vm1");
 	r->rq.enabled = true;
@@ -161,8 +192,8 @@ static inline int rig_teardown(void **state)
 		front_free(r->front);
 	rig_close(r);
 	vhost_user_release(&r->rq, &r->grant);
-	(void)unlink(r->rq.vhost_user.path);
-	(void)rmdir(r->dir);
+	rig_remove(r->dir);
+	*rig_dirs[!strcmp(rig_dirs[1], r->dir)] = '\0';
 	left = fds_count();
 	if (left != r->fds)
 		print_error("%u descriptors instead of %u\n", left, r->fds);
