@@ -10,6 +10,7 @@ Without huge pages: DPDK's memory is then one memfd, which it passes on. That
 costs it some speed, which these tests don't ask for, and the host nothing.
 """
 
+import os
 import re
 import struct
 
@@ -60,11 +61,13 @@ class Testpmd(guest.Guest):
         more = f",rx_pcap={frames}" * queues if frames else ""
         more += f",tx_pcap={into}" if queues == 1 else "".join(
             f",tx_pcap={into}.{queue}" for queue in range(queues))
+        cpus = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0)))
         super().__init__(name, [
             # What it says and its prompt go different ways: in order only
             # where lines aren't kept back.
-            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
-            "--no-telemetry", "--no-shconf", "--lcores", "0@(0,1),1@(0,1)",
+            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128",
+            "--no-pci", "--no-telemetry", "--no-shconf",
+            "--lcores", f"0@({cpus}),1@({cpus})",
             "--file-prefix", name, "--single-file-segments",
             "--vdev", f"net_virtio_user0,path={path},queues={queues}{options}",
             "--vdev", f"net_pcap0{more}",
