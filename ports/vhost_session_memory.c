@@ -101,6 +101,22 @@ int vhost_set_mem_table(struct vhost_session *s)
 	return r;
 }
 
+/* With several pairs of queues, QEMU before 8.0 tells of a region, and of its
+ * going, once for each. */
+static bool region_is_there(struct vhost_session *s,
+			    const struct vhost_msg_region *r)
+{
+	const struct vhost_saved_table *t = current(s);
+
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->region[i].guest == r->guest &&
+		    t->region[i].size == r->size &&
+		    t->region[i].user == r->user &&
+		    t->region[i].offset == r->offset)
+			return true;
+	return false;
+}
+
 int vhost_add_mem_reg(struct vhost_session *s)
 {
 	const struct vhost_msg_region *region = &s->in.msg.slot.region;
@@ -110,6 +126,8 @@ int vhost_add_mem_reg(struct vhost_session *s)
 
 	if (s->in.nfds != 1)
 		return NONSENSE;
+	if (region_is_there(s, region))
+		return 0;
 	fd = vhost_inbox_take_fd(&s->in);
 	r = add(&mem, region, fd, &err);
 	if (r == 0) {
@@ -145,7 +163,7 @@ int vhost_rem_mem_reg(struct vhost_session *s)
 		use_other(s);
 	}
 	vhost_session_unpause(s);
-	return r;
+	return r == -ENOENT ? 0 : r; /* it's gone: region_is_there() */
 }
 
 int vhost_set_log_base(struct vhost_session *s)

@@ -17,6 +17,9 @@
 #define USED_LEN(size)	(6ull + 8ull * (size)) /* with avail_event */
 #define EVENT_LEN	4ull
 
+/* Where a packed ring begins: descriptor 0, the wrap counter 1. */
+#define PACKED_BEGIN (1u << 15)
+
 /* Their alignment; packed rings' events need no more. */
 #define DESC_ALIGN  16
 #define AVAIL_ALIGN 2
@@ -320,6 +323,11 @@ int vhost_set_vring_addr(struct vhost_session *s)
  * Where the device goes on. Of a packed ring: what comes next in bits 0 to 15,
  * what is given back next above, wrap counters in bits 15 and 31. There are
  * front ends that leave out the upper half (virtio-user, QEMU before 5.0).
+ *
+ * And there is User-Mode Linux, which agrees to packed rings and knows nothing
+ * of wrap counters: it tells 0, where the beginning is 0 with the counter set
+ * (VIRTIO 1.2 2.8.1). It is told by what it has no use for: it can't migrate,
+ * so it can't mean a ring that is in its second round.
  */
 int vhost_set_vring_base(struct vhost_session *s)
 {
@@ -331,6 +339,10 @@ int vhost_set_vring_base(struct vhost_session *s)
 		return NONSENSE;
 	if (vhost_session_has(s, VIRTIO_F_RING_PACKED) && m->num >> 16)
 		used = (vhost_pos)(m->num >> 16);
+	if (vhost_session_has(s, VIRTIO_F_RING_PACKED) && m->num == 0 &&
+	    !(s->state->protocol_features &
+	      VHOST_BIT(VHOST_PROTOCOL_LOG_SHMFD)))
+		avail = used = PACKED_BEGIN;
 	vhost_session_pause(s);
 	saved->place.avail = avail;
 	saved->place.used = used;

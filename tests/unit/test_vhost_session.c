@@ -43,6 +43,27 @@ static void packed_rings_are_agreed_on(void **state)
 	}
 }
 
+/* It tells 0, without a wrap counter, and can't migrate. */
+static void packed_rings_of_user_mode_linux_begin_where_it_begins(void **state)
+{
+	struct rig *r = *state;
+	struct front *f;
+
+	rig_acquire(r, 1);
+	f = rig_front(r);
+	front_begin(f, front_features | BIT(VIRTIO_F_RING_PACKED),
+		    BIT(VHOST_PROTOCOL_REPLY_ACK) |
+			    BIT(VHOST_PROTOCOL_BACKEND_REQ));
+	front_make_memory(f, 1);
+	assert_int_equal(front_tell_memory(f), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		front_ring_make(f, i, 256);
+		front_ring_start(f, i, 0);
+	}
+	front_offer(f, 0, 100);
+	rig_works(r, 1);
+}
+
 static void what_is_offered_is_what_the_port_can_do(void **state)
 {
 	const uint64_t never =
@@ -744,6 +765,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(guest_and_port_exchange_frames),
 		RIG_TEST(packed_rings_are_agreed_on),
+		RIG_TEST(packed_rings_of_user_mode_linux_begin_where_it_begins),
 		RIG_TEST(what_is_offered_is_what_the_port_can_do),
 		RIG_TEST(several_pairs_are_offered_with_mq),
 		RIG_TEST(features_that_werent_offered_are_refused),
