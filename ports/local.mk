@@ -32,4 +32,5 @@ ports_libports_a_SOURCES = \
 	ports/vhost_session_memory.c ports/vhost_session_ring.c \
 	ports/vhost_split.c \
 	ports/vhost_state.c ports/vhost_state.h \
-	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c
+	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c \
+	ports/vhost_user_control.c ports/vhost_user_internal.h
