@@ -18,8 +18,8 @@
  * Three ways to say no. A message that is no message, or speaks of a ring that
  * there isn't: the connection is closed, with a reason, and the front end
  * begins anew. A request that can't be: it's refused, which the front end
- *learns if it has agreed on REPLY_ACK and asks. A ring that can't run, or is
- *broken: vhost_session_problem() says why.
+ * learns if it has agreed on REPLY_ACK and asks. A ring that can't run, or is
+ * broken: vhost_session_problem() says why.
  *
  * Threads: everything by the main thread, except what a line's lock protects:
  * workers use `ring` and `took` with it. The main thread may hold the locks of
