@@ -467,13 +467,18 @@ static inline __attribute__((always_inline)) unsigned int vhost_send_frames(
 {
 	enum drop_reason no = DROP_REASON_COUNT;
 	unsigned int done = 0;
+	bool call = false;
 
 	while (done < n && no == DROP_REASON_COUNT) {
 		done += vhost_send_some(r, f + done, n - done, &no, ops);
-		if (r->ntaken)
-			ops->publish(r);
+		if (!r->ntaken)
+			continue;
+		ops->publish(r);
+		/* Each time: a guest that offers buffers meanwhile may have a
+		 * small ring go round more than once. */
+		call |= ops->wants_call(r);
 	}
-	if (done && ops->wants_call(r))
+	if (call)
 		vhost_ring_call(r);
 	if (no != DROP_REASON_COUNT)
 		*why = no;
