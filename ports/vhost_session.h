@@ -76,11 +76,13 @@ struct vhost_session {
 	struct vhost_state *state;
 	struct vhost_mem mem;
 	struct vhost_log log;
-	int conn;	    /* -1: nobody is connected */
-	int backend_req;    /* channel to the front end; nothing is sent */
-	bool unkept;	    /* the next process can't go on with this */
-	uint32_t number;    /* of the last message */
-	const char *broken; /* why the port stands still */
+	int conn;	 /* -1: nobody is connected */
+	int backend_req; /* channel to the front end; nothing is sent */
+	bool unkept;	 /* the next process can't go on with this */
+	bool paused;	 /* the lines are locked */
+	uint64_t later[PORT_HELD_MAX / 64]; /* slots to be dropped then */
+	uint32_t number;		    /* of the last message */
+	const char *broken;		    /* why the port stands still */
 	const char *closed; /* why we closed the last connection, or NULL */
 	uint64_t connections;
 	struct vhost_inbox in;
