@@ -299,14 +299,13 @@ static int send_rarp(struct vhost_session *s)
 	return 0;
 }
 
+/* The guest's: what is longer it drops itself. The port's own says what is sent
+ * to it. */
 static int net_set_mtu(struct vhost_session *s)
 {
 	uint64_t mtu = s->in.msg.u64;
 
-	if (mtu < PORT_MTU_MIN || mtu > PORT_MTU_MAX)
-		return REFUSED;
-	s->state->guest_mtu = (uint16_t)mtu;
-	return 0;
+	return mtu < PORT_MTU_MIN || mtu > PORT_MTU_MAX ? REFUSED : 0;
 }
 
 /* We have nothing to say there, but who closes it isn't well. */
