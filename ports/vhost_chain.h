@@ -322,9 +322,13 @@ static inline void vhost_note(const struct vhost_ring *r, uint64_t guest,
 }
 
 /* A header of the guest's, at `to`. */
-static inline void vhost_vnet_store(uint8_t *to, const struct frame *f,
-				    uint16_t buffers)
+static inline void vhost_vnet_store(const struct vhost_ring *r, uint8_t *to,
+				    const struct frame *f, uint16_t buffers)
 {
+	const uint8_t fit = r->offloads & PORT_TX_CSUM
+				    ? VIRTIO_NET_HDR_F_NEEDS_CSUM |
+					      VIRTIO_NET_HDR_F_DATA_VALID
+				    : 0;
 	struct virtio_net_hdr_v1 v = f->vnet;
 
 	v.hdr_len = htole16(v.hdr_len);
@@ -332,6 +336,10 @@ static inline void vhost_vnet_store(uint8_t *to, const struct frame *f,
 	v.csum_start = htole16(v.csum_start);
 	v.csum_offset = htole16(v.csum_offset);
 	memcpy(to, &v, 10);
+	/* What a kernel knows of the sum is nothing to a guest that hasn't
+	 * agreed on it (5.1.6.4.1). */
+	if (__builtin_expect(f->vnet.flags & ~fit, 0))
+		to[0] = f->vnet.flags & fit;
 	buffers = htole16(buffers);
 	memcpy(to + 10, &buffers, 2);
 }
@@ -341,7 +349,7 @@ static inline void vhost_flat_send(struct vhost_ring *r, const struct frame *f,
 {
 	uint8_t *to = at->host + ETHER_VNET_LEN;
 
-	vhost_vnet_store(at->host, f, 1);
+	vhost_vnet_store(r, at->host, f, 1);
 	vhost_copy(to, f->data, f->head_len);
 	to += f->head_len;
 	for (unsigned int i = 0; i < f->nsegs; i++) {

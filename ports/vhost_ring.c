@@ -216,13 +216,13 @@ void vhost_chain_send(struct vhost_ring *r, const struct frame *f,
 	struct spot s = { c->piece, c->n, 0 };
 
 	if (s.p->len >= ETHER_VNET_LEN) {
-		vhost_vnet_store(s.p->host, f, buffers);
+		vhost_vnet_store(r, s.p->host, f, buffers);
 		vhost_note(r, s.p->guest, ETHER_VNET_LEN);
 		spot_skip(&s, ETHER_VNET_LEN);
 	} else {
 		uint8_t header[ETHER_VNET_LEN];
 
-		vhost_vnet_store(header, f, buffers);
+		vhost_vnet_store(r, header, f, buffers);
 		spot_write(r, &s, header, sizeof(header));
 	}
 	spot_write(r, &s, f->data, f->head_len);

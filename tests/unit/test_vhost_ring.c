@@ -708,6 +708,30 @@ static void offloads_that_the_guest_has_not_agreed_to_are_refused(void **state)
 		}
 }
 
+/* TAPs say DATA_VALID of what the host has checked. */
+static void flags_that_the_guest_has_not_agreed_to_are_zero(void **state)
+{
+	struct rig *g = *state;
+	struct frame f, *list[] = { &f };
+	enum drop_reason why;
+	uint8_t data[60];
+	uint64_t at;
+
+	for (uint8_t csum = 0; csum < 2; csum++) {
+		memset(g->half[0], 0, RIG_BUFFERS);
+		g->bump = GUEST + RIG_BUFFERS;
+		rig_start(g, 64, csum ? BIT(VIRTIO_NET_F_GUEST_CSUM) : 0);
+		rig_frame(&f, data, sizeof(data), csum);
+		f.vnet.flags = UINT8_MAX & ~VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		rig_offer(g, 2048, &at);
+		vdriver_publish(&g->d);
+		assert_int_equal(vhost_ring_send(&g->r, list, 1, &why), 1);
+		rig_got(g, at, sizeof(data), csum, 1);
+		assert_int_equal(*rig_at(g, at),
+				 csum ? VIRTIO_NET_HDR_F_DATA_VALID : 0);
+	}
+}
+
 static void ring_that_is_stopped_takes_and_sends_nothing(void **state)
 {
 	static uint8_t data[60];
@@ -752,6 +776,7 @@ int main(void)
 		RIG_TEST(buffers_in_many_pieces_are_filled),
 		RIG_TEST(buffers_over_two_regions_are_filled),
 		RIG_TEST(offloads_that_the_guest_has_not_agreed_to_are_refused),
+		RIG_TEST(flags_that_the_guest_has_not_agreed_to_are_zero),
 		RIG_TEST(ring_that_is_stopped_takes_and_sends_nothing),
 	};
 
