@@ -22,9 +22,9 @@
  * broken: vhost_session_problem() says why.
  *
  * Threads: everything by the main thread, except what a line's lock protects:
- * workers use `ring` and `took` with it. The main thread may hold the locks of
- * several lines, workers that of one to the guest beside one from it; so those
- * from guests come first.
+ * workers use `ring`, `took` and `told` with it. The main thread may hold the
+ * locks of several lines, workers that of one to the guest beside one from it;
+ * so those from guests come first.
  */
 #ifndef PORTS_VHOST_SESSION_H
 #define PORTS_VHOST_SESSION_H
