@@ -85,6 +85,9 @@ VHOST_DRIVER = tests/unit/vhost_driver.c tests/unit/vhost_driver.h \
 unit_tests += tests/unit/test_vhost_ring
 tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
 	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_send
+tests_unit_test_vhost_send_SOURCES = tests/unit/test_vhost_send.c \
+	$(VHOST_DRIVER)
 VHOST_FRONT = tests/unit/vhost_front.c tests/unit/vhost_front.h \
 	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
 unit_tests += tests/unit/test_vhost_msg
