@@ -65,6 +65,7 @@ unit_tests += tests/unit/test_isolate_works
 EXTRA_DIST += tests/unit/isolate_fixture.h
 unit_tests += tests/unit/test_grants
 unit_tests += tests/unit/test_grants_held
+EXTRA_DIST += tests/unit/grants_rig.h
 unit_tests += tests/unit/test_monitor_calls
 unit_tests += tests/unit/test_monitor_save
 unit_tests += tests/unit/test_monitor_sockets
