@@ -1,5 +1,6 @@
 #include "ports/vhost_user.h"
 
+#include "base/fds.h"
 #include "base/log.h"
 #include "ports/headers.h"
 #include "ports/vhost_session.h"
@@ -23,6 +24,11 @@
 /* Between two attempts to get a socket that works. */
 #define REDIAL_MIN_MS 100
 #define REDIAL_MAX_MS 1000
+
+/* Nobody is let in for so long after one who has held us up; twice as long
+ * after the next one. */
+#define SHUT_MIN_MS 10000
+#define SHUT_MAX_MS 320000
 
 /* A RARP request as QEMU sends it for a guest that has moved (RFC 903). */
 #define RARP_LEN 60 /* the shortest Ethernet frame, without its checksum */
@@ -54,6 +60,8 @@ struct vhost_user {
 	int timer;
 	bool listening; /* the socket is in control_fd's set */
 	unsigned int redial_ms;
+	unsigned int shut_ms; /* the next time */
+	bool shut;	      /* nobody is let in */
 };
 
 static struct vhost_user *to_vhost(struct port *p)
@@ -345,15 +353,20 @@ static int socket_fd(const struct vhost_user *v)
 	return v->grant.fd[VHOST_GRANT_SOCKET];
 }
 
-/* In a while there may be somebody, or descriptors. */
-static void redial_later(struct vhost_user *v)
+static void set_timer(struct vhost_user *v, unsigned int ms)
 {
 	struct itimerspec at = {
-		.it_value.tv_sec = v->redial_ms / 1000,
-		.it_value.tv_nsec = v->redial_ms % 1000 * 1000000L,
+		.it_value.tv_sec = ms / 1000,
+		.it_value.tv_nsec = ms % 1000 * 1000000L,
 	};
 
 	(void)timerfd_settime(v->timer, 0, &at, NULL);
+}
+
+/* In a while there may be somebody, or descriptors. */
+static void redial_later(struct vhost_user *v)
+{
+	set_timer(v, v->redial_ms);
 	v->redial_ms *= 2;
 	if (v->redial_ms > REDIAL_MAX_MS)
 		v->redial_ms = REDIAL_MAX_MS;
@@ -364,7 +377,7 @@ static void begin(struct vhost_user *v, int conn)
 	v->redial_ms = REDIAL_MIN_MS;
 	if (!control_add(v, conn)) {
 		shutdown(conn, SHUT_RDWR);
-		close(conn);
+		(void)fds_discard(&conn, 1);
 		redial_later(v);
 		return;
 	}
@@ -415,7 +428,7 @@ static void accept_one(struct vhost_user *v)
 		return;
 	}
 	log_notice("port", "%s: a second front end is sent away", v->port.name);
-	close(conn);
+	(void)fds_discard(&conn, 1);
 }
 
 static bool is_connected(int fd)
@@ -457,11 +470,31 @@ static bool dial(struct vhost_user *v)
 	return there;
 }
 
+/* Who has held us up did it once. Others who come meanwhile wait. */
+static void shut_out(struct vhost_user *v)
+{
+	v->session.held_up = false;
+	v->shut = true;
+	(void)listen_on(v, false);
+	log_warning("port", "%s: no front end is let in for %u s", v->port.name,
+		    v->shut_ms / 1000);
+	set_timer(v, v->shut_ms);
+	v->shut_ms *= 2;
+	if (v->shut_ms > SHUT_MAX_MS)
+		v->shut_ms = SHUT_MAX_MS;
+}
+
 static void on_timer(struct vhost_user *v)
 {
 	uint64_t n;
 
 	(void)!read(v->timer, &n, sizeof(n));
+	if (v->shut && fds_stuck()) {
+		/* They would be more and more. */
+		set_timer(v, SHUT_MIN_MS);
+		return;
+	}
+	v->shut = false;
 	if (v->rq.vhost_user.client ? v->session.conn < 0 && !dial(v)
 				    : !listen_on(v, true))
 		redial_later(v);
@@ -487,7 +520,9 @@ static void control_one(struct vhost_user *v, int fd)
 		vhost_session_serve(&v->session);
 	else if (fd == socket_fd(v) && v->listening)
 		accept_one(v);
-	if (was && v->session.conn < 0 && v->rq.vhost_user.client)
+	if (v->session.held_up && v->session.conn < 0)
+		shut_out(v);
+	else if (was && v->session.conn < 0 && v->rq.vhost_user.client)
 		redial_later(v);
 }
 
@@ -503,10 +538,11 @@ static bool runs(const struct vhost_session *s, unsigned int first)
 
 static void vhost_user_state(struct port *p, struct port_state *state)
 {
-	const struct vhost_session *s = &to_vhost(p)->session;
+	const struct vhost_user *v = to_vhost(p);
+	const struct vhost_session *s = &v->session;
 
 	state->carrier = s->conn >= 0 && runs(s, 0) && runs(s, 1);
-	state->condition = s->conn < 0	    ? "waiting"
+	state->condition = s->conn < 0	    ? v->shut ? "shut" : "waiting"
 			   : s->broken	    ? "broken"
 			   : state->carrier ? "running"
 					    : "connected";
@@ -650,6 +686,8 @@ static void vhost_user_close(struct port *p)
 /* There is no earlier process, or nothing of its is of use. */
 static void start(struct vhost_user *v)
 {
+	if (v->shut)
+		return;
 	if (!v->rq.vhost_user.client) {
 		if (!listen_on(v, true))
 			redial_later(v);
@@ -699,6 +737,7 @@ static struct port *vhost_user_open(const struct port_request *rq,
 	v->rq = *rq;
 	v->grant = *grant;
 	v->redial_ms = REDIAL_MIN_MS;
+	v->shut_ms = SHUT_MIN_MS;
 	v->port.queues = rq->vhost_user.queues ? rq->vhost_user.queues : 1;
 	v->events = v->timer = -1;
 	for (unsigned int i = 0; i < VHOST_QUEUES_MAX; i++)
