@@ -22,6 +22,7 @@ ports_libports_a_SOURCES = \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
+	ports/vhost_call.c ports/vhost_call.h \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \
 	ports/vhost_msg.c ports/vhost_msg.h \

@@ -83,6 +83,9 @@ struct vhost_session {
 	uint64_t later[PORT_HELD_MAX / 64]; /* slots to be dropped then */
 	uint32_t number;		    /* of the last message */
 	const char *broken;		    /* why the port stands still */
+	/* It was one that keeps us waiting. The port's to take back: until then
+	 * nobody should be let in. */
+	bool held_up;
 	const char *closed; /* why we closed the last connection, or NULL */
 	uint64_t connections;
 	struct vhost_inbox in;
@@ -91,7 +94,7 @@ struct vhost_session {
 /*
  * rings: 2 to VHOST_RINGS_MAX, even. `state` is memory of VHOST_STATE_SIZE,
  * which isn't touched yet; it, grant, name and hooks stay the caller's and are
- * there until fini. Returns 0 or -ENOMEM.
+ * there until fini. Returns 0 or -errno.
  */
 int vhost_session_init(struct vhost_session *s, const char *name,
 		       unsigned int rings, struct vhost_state *state,
@@ -133,7 +136,8 @@ void vhost_session_end(struct vhost_session *s, const char *why);
 /* The connection is readable: deal with some messages. */
 void vhost_session_serve(struct vhost_session *s);
 
-/* Some ring has broken, or memory is lost: stand still. */
+/* Some ring has broken, or memory is lost: stand still. Where the front end has
+ * held us up its connection is ended. */
 void vhost_session_check(struct vhost_session *s);
 
 /* Why it isn't well, or NULL. Static storage. */

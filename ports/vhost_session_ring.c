@@ -2,10 +2,10 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "ports/vhost_call.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -146,9 +146,12 @@ static void find_broken(struct vhost_session *s)
 	s->broken = NULL;
 	if (vhost_mem_lost(&s->mem) || vhost_log_lost(&s->log))
 		s->broken = "the front end has taken memory away";
-	for (unsigned int i = 0; i < s->rings && !s->broken; i++)
-		if (s->state->ring[i].broken)
+	for (unsigned int i = 0; i < s->rings; i++) {
+		if (s->state->ring[i].broken && !s->broken)
 			s->broken = line_broken(s, i);
+		s->held_up |= s->line[i].ring.held_up;
+		s->line[i].ring.held_up = false;
+	}
 	if (s->broken && !was)
 		log_warning("port", "%s: stands still: %s", s->name, s->broken);
 }
@@ -193,16 +196,14 @@ void vhost_session_pause(struct vhost_session *s)
 }
 
 /* Tell a front end that wants to know. */
-static void line_complain(const struct vhost_line *l)
+static void line_complain(struct vhost_session *s, const struct vhost_line *l)
 {
-	const uint64_t one = 1;
-	struct pollfd p = { .fd = l->err, .events = POLLOUT };
+	int r = l->err < 0 ? 0 : vhost_call(l->err);
 
-	/* O_NONBLOCK may have been taken back. */
-	if (l->err >= 0 && poll(&p, 1, 0) == 1 && p.revents == POLLOUT &&
-	    write(l->err, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_debug("port", "a front end's error descriptor: %s",
-			  strerror(errno));
+	s->held_up |= r == -EINTR;
+	if (r < 0 && r != -EAGAIN)
+		log_debug("port", "%s: the front end's error descriptor: %s",
+			  s->name, strerror(-r));
 }
 
 static void tell_port(struct vhost_session *s, unsigned int i)
@@ -247,7 +248,7 @@ void vhost_session_unpause(struct vhost_session *s)
 	for (unsigned int i = 0; i < s->rings; i++) {
 		tell_port(s, i);
 		if (s->broken && !was && s->state->ring[i].broken)
-			line_complain(&s->line[i]);
+			line_complain(s, &s->line[i]);
 	}
 	vhost_session_drop_rest(s);
 }

@@ -218,10 +218,11 @@ static bool runs(const struct vhost_session *s, unsigned int first)
 
 void vhost_user_state(struct port *p, struct port_state *state)
 {
-	const struct vhost_session *s = &vhost_user_of(p)->session;
+	const struct vhost_user *v = vhost_user_of(p);
+	const struct vhost_session *s = &v->session;
 
 	state->carrier = s->conn >= 0 && runs(s, 0) && runs(s, 1);
-	state->condition = s->conn < 0	    ? "waiting"
+	state->condition = s->conn < 0	    ? v->shut ? "shut" : "waiting"
 			   : s->broken	    ? "broken"
 			   : state->carrier ? "running"
 					    : "connected";
@@ -363,6 +364,7 @@ static struct port *vhost_user_open(const struct port_request *rq,
 	v->rq = *rq;
 	v->grant = *grant;
 	v->redial_ms = VHOST_REDIAL_MIN_MS;
+	v->shut_ms = VHOST_SHUT_MIN_MS;
 	v->port.queues = rq->vhost_user.queues ? rq->vhost_user.queues : 1;
 	v->events = v->timer = -1;
 	for (unsigned int i = 0; i < VHOST_QUEUES_MAX; i++)

@@ -1,5 +1,6 @@
 #include "ports/vhost_user_internal.h"
 
+#include "base/fds.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -121,15 +122,20 @@ static int socket_fd(const struct vhost_user *v)
 	return v->grant.fd[VHOST_GRANT_SOCKET];
 }
 
-/* In a while there may be somebody, or descriptors. */
-static void redial_later(struct vhost_user *v)
+static void set_timer(struct vhost_user *v, unsigned int ms)
 {
 	struct itimerspec at = {
-		.it_value.tv_sec = v->redial_ms / 1000,
-		.it_value.tv_nsec = v->redial_ms % 1000 * 1000000L,
+		.it_value.tv_sec = ms / 1000,
+		.it_value.tv_nsec = ms % 1000 * 1000000L,
 	};
 
 	(void)timerfd_settime(v->timer, 0, &at, NULL);
+}
+
+/* In a while there may be somebody, or descriptors. */
+static void redial_later(struct vhost_user *v)
+{
+	set_timer(v, v->redial_ms);
 	v->redial_ms *= 2;
 	if (v->redial_ms > VHOST_REDIAL_MAX_MS)
 		v->redial_ms = VHOST_REDIAL_MAX_MS;
@@ -140,7 +146,7 @@ static void begin(struct vhost_user *v, int conn)
 	v->redial_ms = VHOST_REDIAL_MIN_MS;
 	if (!vhost_user_watch(v, conn)) {
 		shutdown(conn, SHUT_RDWR);
-		close(conn);
+		(void)fds_discard(&conn, 1);
 		redial_later(v);
 		return;
 	}
@@ -191,7 +197,7 @@ static void accept_one(struct vhost_user *v)
 		return;
 	}
 	log_notice("port", "%s: a second front end is sent away", v->port.name);
-	close(conn);
+	(void)fds_discard(&conn, 1);
 }
 
 static bool is_connected(int fd)
@@ -233,11 +239,31 @@ static bool dial(struct vhost_user *v)
 	return there;
 }
 
+/* Who has held us up did it once. Others who come meanwhile wait. */
+static void shut_out(struct vhost_user *v)
+{
+	v->session.held_up = false;
+	v->shut = true;
+	(void)listen_on(v, false);
+	log_warning("port", "%s: no front end is let in for %u s", v->port.name,
+		    v->shut_ms / 1000);
+	set_timer(v, v->shut_ms);
+	v->shut_ms *= 2;
+	if (v->shut_ms > VHOST_SHUT_MAX_MS)
+		v->shut_ms = VHOST_SHUT_MAX_MS;
+}
+
 static void on_timer(struct vhost_user *v)
 {
 	uint64_t n;
 
 	(void)!read(v->timer, &n, sizeof(n));
+	if (v->shut && fds_stuck()) {
+		/* They would be more and more. */
+		set_timer(v, VHOST_SHUT_MIN_MS);
+		return;
+	}
+	v->shut = false;
 	if (v->rq.vhost_user.client ? v->session.conn < 0 && !dial(v)
 				    : !listen_on(v, true))
 		redial_later(v);
@@ -263,7 +289,9 @@ static void control_one(struct vhost_user *v, int fd)
 		vhost_session_serve(&v->session);
 	else if (fd == socket_fd(v) && v->listening)
 		accept_one(v);
-	if (was && v->session.conn < 0 && v->rq.vhost_user.client)
+	if (v->session.held_up && v->session.conn < 0)
+		shut_out(v);
+	else if (was && v->session.conn < 0 && v->rq.vhost_user.client)
 		redial_later(v);
 }
 
@@ -286,6 +314,8 @@ bool vhost_user_control(struct port *p)
 /* There is no earlier process, or nothing of its is of use. */
 void vhost_user_start(struct vhost_user *v)
 {
+	if (v->shut)
+		return;
 	if (!v->rq.vhost_user.client) {
 		if (!listen_on(v, true))
 			redial_later(v);

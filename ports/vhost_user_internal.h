@@ -8,6 +8,11 @@
 #define VHOST_REDIAL_MIN_MS 100
 #define VHOST_REDIAL_MAX_MS 1000
 
+/* Nobody is let in for so long after one who has held us up; twice as long
+ * after the next one. */
+#define VHOST_SHUT_MIN_MS 10000
+#define VHOST_SHUT_MAX_MS 320000
+
 /* A receive queue: what wakes its worker up. */
 struct vhost_queue {
 	int epoll; /* has nudge, and the kick of a ring that runs */
@@ -34,6 +39,8 @@ struct vhost_user {
 	int timer;
 	bool listening; /* the socket is in control_fd's set */
 	unsigned int redial_ms;
+	unsigned int shut_ms; /* the next time */
+	bool shut;	      /* nobody is let in */
 };
 
 static inline struct vhost_user *vhost_user_of(struct port *p)

@@ -41,6 +41,7 @@ unit_tests += tests/unit/test_pcap_keeper
 unit_tests += tests/unit/test_pcap_resume
 unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_vhost_acquire
+unit_tests += tests/unit/test_vhost_call
 unit_tests += tests/unit/test_vhost_connect
 unit_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_vhost_mem
@@ -51,6 +52,7 @@ thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_pcap_keeper
 thread_tests += tests/unit/test_pcap_resume
 thread_tests += tests/unit/test_ring
+thread_tests += tests/unit/test_vhost_call
 thread_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_config_line
 unit_tests += tests/unit/test_fastpath_map
@@ -99,6 +101,9 @@ tests_unit_test_vhost_session_SOURCES = tests/unit/test_vhost_session.c \
 unit_tests += tests/unit/test_vhost_memory
 tests_unit_test_vhost_memory_SOURCES = tests/unit/test_vhost_memory.c \
 	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_held_up
+tests_unit_test_vhost_held_up_SOURCES = tests/unit/test_vhost_held_up.c \
+	tests/unit/fuse.h $(VHOST_FRONT)
 unit_tests += tests/unit/test_vhost_hostile
 tests_unit_test_vhost_hostile_SOURCES = tests/unit/test_vhost_hostile.c \
 	$(VHOST_DRIVER)
