@@ -325,10 +325,6 @@ static inline void vhost_note(const struct vhost_ring *r, uint64_t guest,
 static inline void vhost_vnet_store(const struct vhost_ring *r, uint8_t *to,
 				    const struct frame *f, uint16_t buffers)
 {
-	const uint8_t fit = r->offloads & PORT_TX_CSUM
-				    ? VIRTIO_NET_HDR_F_NEEDS_CSUM |
-					      VIRTIO_NET_HDR_F_DATA_VALID
-				    : 0;
 	struct virtio_net_hdr_v1 v = f->vnet;
 
 	v.hdr_len = htole16(v.hdr_len);
@@ -338,8 +334,8 @@ static inline void vhost_vnet_store(const struct vhost_ring *r, uint8_t *to,
 	memcpy(to, &v, 10);
 	/* What a kernel knows of the sum is nothing to a guest that hasn't
 	 * agreed on it (5.1.6.4.1). */
-	if (__builtin_expect(f->vnet.flags & ~fit, 0))
-		to[0] = f->vnet.flags & fit;
+	if (__builtin_expect(f->vnet.flags & r->hidden, 0))
+		to[0] = f->vnet.flags & (uint8_t)~r->hidden;
 	buffers = htole16(buffers);
 	memcpy(to + 10, &buffers, 2);
 }

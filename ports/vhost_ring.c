@@ -320,6 +320,10 @@ int vhost_ring_start(struct vhost_ring *r)
 	r->packed = r->features & 1ull << VIRTIO_F_RING_PACKED;
 	r->event_idx = r->features & 1ull << VIRTIO_RING_F_EVENT_IDX;
 	r->offloads = vhost_ring_offloads(r->features);
+	r->hidden = UINT8_MAX;
+	if (r->offloads & PORT_TX_CSUM)
+		r->hidden = (uint8_t) ~(VIRTIO_NET_HDR_F_NEEDS_CSUM |
+					VIRTIO_NET_HDR_F_DATA_VALID);
 	r->running = false;
 	r->broken = NULL;
 	r->held_up = false;

@@ -75,6 +75,7 @@ struct vhost_ring {
 	uint16_t avail_seen; /* split: the guest's index, when last read */
 	uint16_t held;	     /* descriptors from `used` to `avail` */
 	uint32_t offloads;   /* enum port_offload: what the guest takes */
+	uint8_t hidden;	     /* flags of headers that it finds zero */
 	uint64_t log_desc;   /* guest address of `desc` (packed) */
 	vhost_pos signalled; /* `used` when the guest was last called */
 	bool signalled_valid;
