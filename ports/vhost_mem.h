@@ -68,12 +68,14 @@ bool vhost_mem_file_fit(int fd);
 int vhost_mem_add(struct vhost_mem *m, uint64_t guest, uint64_t size,
 		  uint64_t user, uint64_t offset, int fd, struct error *err)
 	__attribute__((warn_unused_result));
-/* Take out the one that is exactly this. Returns 0 or -ENOENT. */
+/* Take out the one that is exactly this, into `out`, for unmapping much takes
+ * a while. Returns 0 or -ENOENT. */
 int vhost_mem_remove(struct vhost_mem *m, uint64_t guest, uint64_t size,
-		     uint64_t user) __attribute__((warn_unused_result));
+		     uint64_t user, struct vhost_mem *out)
+	__attribute__((warn_unused_result));
 void vhost_mem_fini(struct vhost_mem *m);
 
-/* Has any of it been taken away? */
+/* Has any of it been taken away? Quick, where nobody's ever was. */
 bool vhost_mem_lost(const struct vhost_mem *m);
 
 /*

@@ -72,7 +72,7 @@ int vhost_set_mem_table(struct vhost_session *s)
 {
 	struct vhost_msg_table *t = &s->in.msg.table;
 	int fd[VHOST_MSG_REGIONS_MAX];
-	struct vhost_mem mem = { .n = 0 };
+	struct vhost_mem mem = { .n = 0 }, old;
 	struct error err;
 	int r = 0;
 
@@ -90,9 +90,11 @@ int vhost_set_mem_table(struct vhost_session *s)
 			save_region(s, other(s), &t->region[i], fd[i]);
 		vhost_session_pause(s);
 		use_other(s);
-		vhost_mem_fini(&s->mem);
+		old = s->mem;
 		s->mem = mem;
 		vhost_session_unpause(s);
+		/* That takes a while, and workers needn't wait for it. */
+		vhost_mem_fini(&old);
 	} else {
 		vhost_mem_fini(&mem);
 		r = refuse(s, &err);
@@ -148,11 +150,12 @@ int vhost_rem_mem_reg(struct vhost_session *s)
 {
 	const struct vhost_msg_region *region = &s->in.msg.slot.region;
 	struct vhost_saved_table *t = other(s);
+	struct vhost_mem old = { .n = 0 };
 	int r;
 
 	vhost_session_pause(s);
-	r = vhost_mem_remove(&s->mem, region->guest, region->size,
-			     region->user);
+	r = vhost_mem_remove(&s->mem, region->guest, region->size, region->user,
+			     &old);
 	if (r == 0) {
 		*t = *current(s);
 		for (uint32_t i = 0; i < t->n; i++)
@@ -163,13 +166,14 @@ int vhost_rem_mem_reg(struct vhost_session *s)
 		use_other(s);
 	}
 	vhost_session_unpause(s);
+	vhost_mem_fini(&old);
 	return r == -ENOENT ? 0 : r; /* it's gone: region_is_there() */
 }
 
 int vhost_set_log_base(struct vhost_session *s)
 {
 	const struct vhost_msg_log *m = &s->in.msg.log;
-	struct vhost_log log = { 0 };
+	struct vhost_log log = { 0 }, old;
 	const uint64_t ok = 0;
 	int fd, r;
 
@@ -185,9 +189,10 @@ int vhost_set_log_base(struct vhost_session *s)
 		s->state->log_offset = m->offset;
 		s->state->log = vhost_session_hold(s, VHOST_SLOT_LOG, fd);
 		vhost_session_pause(s);
-		vhost_log_unmap(&s->log);
+		old = s->log;
 		s->log = log;
 		vhost_session_unpause(s);
+		vhost_log_unmap(&old);
 	}
 	fds_discard(&fd, 1);
 	/* There is no "no": a migration would go on without what we write. */

@@ -2,10 +2,10 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "ports/vhost_call.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -149,9 +149,12 @@ static void find_broken(struct vhost_session *s)
 	s->broken = NULL;
 	if (vhost_mem_lost(&s->mem) || vhost_log_lost(&s->log))
 		s->broken = "the front end has taken memory away";
-	for (unsigned int i = 0; i < s->rings && !s->broken; i++)
-		if (s->state->ring[i].broken)
+	for (unsigned int i = 0; i < s->rings; i++) {
+		if (s->state->ring[i].broken && !s->broken)
 			s->broken = line_broken(s, i);
+		s->held_up |= s->line[i].ring.held_up;
+		s->line[i].ring.held_up = false;
+	}
 	if (s->broken && !was)
 		log_warning("port", "%s: stands still: %s", s->name, s->broken);
 }
@@ -167,6 +170,19 @@ static void line_stop(struct vhost_session *s, unsigned int i)
 	vhost_ring_stop(&l->ring);
 }
 
+/* Before a worker that would take it again at once. */
+static void line_lock(struct vhost_line *l)
+{
+	atomic_store(&l->wanted, true);
+	(void)pthread_mutex_lock(&l->lock);
+}
+
+static void line_unlock(struct vhost_line *l)
+{
+	atomic_store(&l->wanted, false);
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
 /* Odd ones first, see the header. */
 static unsigned int nth(const struct vhost_session *s, unsigned int n)
 {
@@ -175,27 +191,22 @@ static unsigned int nth(const struct vhost_session *s, unsigned int n)
 
 void vhost_session_pause(struct vhost_session *s)
 {
-	for (unsigned int n = 0; n < s->rings; n++) {
-		struct vhost_line *l = &s->line[nth(s, n)];
-
-		atomic_store(&l->wanted, true);
-		(void)pthread_mutex_lock(&l->lock);
-	}
+	for (unsigned int n = 0; n < s->rings; n++)
+		line_lock(&s->line[nth(s, n)]);
+	s->paused = true;
 	for (unsigned int i = 0; i < s->rings; i++)
 		line_stop(s, i);
 }
 
 /* Tell a front end that wants to know. */
-static void line_complain(const struct vhost_line *l)
+static void line_complain(struct vhost_session *s, const struct vhost_line *l)
 {
-	const uint64_t one = 1;
-	struct pollfd p = { .fd = l->err, .events = POLLOUT };
+	int r = l->err < 0 ? 0 : vhost_call(l->err);
 
-	/* O_NONBLOCK may have been taken back. */
-	if (l->err >= 0 && poll(&p, 1, 0) == 1 && p.revents == POLLOUT &&
-	    write(l->err, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_debug("port", "a front end's error descriptor: %s",
-			  strerror(errno));
+	s->held_up |= r == -EINTR;
+	if (r < 0 && r != -EAGAIN)
+		log_debug("port", "%s: the front end's error descriptor: %s",
+			  s->name, strerror(-r));
 }
 
 static void tell_port(struct vhost_session *s, unsigned int i)
@@ -205,9 +216,9 @@ static void tell_port(struct vhost_session *s, unsigned int i)
 
 	if (s->hooks.ring(s->hooks.ctx, i, l->running, &why))
 		return;
-	(void)pthread_mutex_lock(&l->lock);
+	line_lock(l);
 	vhost_ring_stop(&l->ring);
-	(void)pthread_mutex_unlock(&l->lock);
+	line_unlock(l);
 	l->running = false;
 	l->problem = why;
 }
@@ -230,18 +241,19 @@ void vhost_session_unpause(struct vhost_session *s)
 		for (unsigned int i = 0; i < s->rings && s->broken; i++)
 			line_stop(s, i);
 	}
+	s->paused = false;
 	for (unsigned int n = 0; n < s->rings; n++) {
 		struct vhost_line *l = &s->line[nth(s, n)];
 
 		l->running = l->ring.running;
-		atomic_store(&l->wanted, false);
-		(void)pthread_mutex_unlock(&l->lock);
+		line_unlock(l);
 	}
 	for (unsigned int i = 0; i < s->rings; i++) {
 		tell_port(s, i);
 		if (s->broken && !was && s->state->ring[i].broken)
-			line_complain(&s->line[i]);
+			line_complain(s, &s->line[i]);
 	}
+	vhost_session_drop_rest(s);
 }
 
 static void line_close(struct vhost_session *s, int *fd, uint16_t *slot)
@@ -421,12 +433,14 @@ int vhost_set_vring_kick(struct vhost_session *s)
 	l = &s->line[i];
 	vhost_session_pause(s);
 	kick_close(s, i);
-	put_fd(s, &l->kick, &saved->kick, fd, VHOST_SLOT_KICK + i);
+	l->kick = fd;
 	saved->started = true;
 	/* Who doesn't know of SET_VRING_ENABLE doesn't need it. */
 	if (!vhost_session_has(s, VHOST_FEATURE_PROTOCOL))
 		saved->enabled = true;
 	vhost_session_unpause(s);
+	if (fd >= 0)
+		saved->kick = vhost_session_hold(s, VHOST_SLOT_KICK + i, fd);
 	return l->problem || saved->broken ? REFUSED : 0;
 }
 
@@ -440,11 +454,9 @@ int vhost_set_vring_call(struct vhost_session *s)
 		return r;
 	l = &s->line[i];
 	/* Guests have it changed while they run: not for long. */
-	atomic_store(&l->wanted, true);
-	(void)pthread_mutex_lock(&l->lock);
+	line_lock(l);
 	l->ring.call = fd;
-	atomic_store(&l->wanted, false);
-	(void)pthread_mutex_unlock(&l->lock);
+	line_unlock(l);
 	put_fd(s, &l->call, &s->state->ring[i].call, fd, VHOST_SLOT_CALL + i);
 	return 0;
 }

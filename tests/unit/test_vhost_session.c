@@ -353,7 +353,7 @@ static void call_may_change_while_the_ring_runs(void **state)
 static void descriptors_that_could_have_us_wait_are_refused(void **state)
 {
 	struct rig *r = *state;
-	int pipes[2], sockets[2], file, null;
+	int pipes[2], sockets[2], file;
 	struct front *f;
 
 	rig_acquire(r, 1);
@@ -361,14 +361,12 @@ static void descriptors_that_could_have_us_wait_are_refused(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
 	file = memfd_create("file", MFD_CLOEXEC);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	assert_true(file >= 0 && null >= 0);
+	assert_true(file >= 0);
 	for (uint32_t m = VHOST_REQUEST_SET_VRING_KICK;
 	     m <= VHOST_REQUEST_SET_VRING_ERR; m++) {
 		bool kick = m == VHOST_REQUEST_SET_VRING_KICK;
 
 		assert_int_equal(front_ack_fd(f, m, 1, file), 1);
-		assert_int_equal(front_ack_fd(f, m, 1, null), 1);
 		/* A pipe whose other end is gone is readable for ever. */
 		assert_int_equal(front_ack_fd(f, m, 1, pipes[!kick]), kick);
 		assert_int_equal(front_ack_fd(f, m, 1, sockets[0]), kick);
@@ -380,7 +378,6 @@ static void descriptors_that_could_have_us_wait_are_refused(void **state)
 	close(sockets[0]);
 	close(sockets[1]);
 	close(file);
-	close(null);
 }
 
 static void kick_that_would_wait_doesnt(void **state)
