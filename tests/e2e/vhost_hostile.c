@@ -32,6 +32,7 @@
 	} while (0)
 
 static const char *path;
+static struct front *last; /* guest, which is there until the end */
 
 static struct front *guest(void)
 {
@@ -40,6 +41,7 @@ static struct front *guest(void)
 	front_connect(f, path);
 	front_start(f, front_features, 1, 1, 256);
 	front_offer(f, 0, 200);
+	last = f;
 	return f;
 }
 
@@ -126,6 +128,7 @@ static void truncated(void)
 
 		front_send_raw(f, message, n, NULL, 0);
 		front_free(f);
+		last = NULL;
 	}
 }
 
@@ -221,6 +224,7 @@ static void file(void)
 	const uint64_t zero = 0;
 	struct front *f = guest();
 
+	NEED(fd >= 0);
 	traffic(f, FRAMES);
 	front_send(f, VHOST_REQUEST_SET_VRING_ERR, 0, &zero, sizeof(zero), &fd,
 		   1);
@@ -267,6 +271,8 @@ int main(int argc, char **argv)
 		(void)fflush(stdout);
 		while (read(STDIN_FILENO, &c, 1) > 0)
 			;
+		if (last)
+			front_free(last);
 		return 0;
 	}
 	return 2;

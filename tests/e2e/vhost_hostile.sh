@@ -32,11 +32,11 @@ attack_start() {
 	lib_pids+=("$ATTACK")
 	exec {FEED}>"$T/in"
 	wait_until 30 attack_told || return
-	grep -q done "$T/out"
+	grep -q 'done' "$T/out"
 }
 
 attack_told() {
-	grep -q done "$T/out" || lib_gone "$ATTACK"
+	grep -q 'done' "$T/out" || lib_gone "$ATTACK"
 }
 
 # It found what it expected.

@@ -163,7 +163,7 @@ static void device_with_half_a_message_costs_the_connection(void **state)
 static void file_whose_close_waits_holds_nobody_up(void **state)
 {
 	struct rig *r = *state;
-	struct fuse fuse;
+	struct fuse fuse = { .dir = "" };
 	int fd;
 
 	if (!fuse_begin(&fuse))
