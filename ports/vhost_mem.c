@@ -1,5 +1,6 @@
 #include "ports/vhost_mem.h"
 
+#include "base/fds.h"
 #include "base/memfd.h"
 
 #include <errno.h>
@@ -261,6 +262,15 @@ bool vhost_mem_file_fit(int fd)
 	struct memory_file file;
 
 	return file_check(fd, &file, NULL) == 0;
+}
+
+void vhost_mem_discard(const int *fd, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (vhost_mem_file_fit(fd[i]))
+			close(fd[i]);
+		else
+			(void)fds_discard(&fd[i], 1);
 }
 
 /* Checks everything but the file's type. */

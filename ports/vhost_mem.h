@@ -59,6 +59,10 @@ int vhost_mem_guard(void) __attribute__((warn_unused_result));
  * waited for. */
 bool vhost_mem_file_fit(int fd);
 
+/* Close the n descriptors that a front end has passed: such files here, for
+ * they keep nobody waiting, whatever else as fds.h does. */
+void vhost_mem_discard(const int *fd, unsigned int n);
+
 /*
  * Map one more region. fd is borrowed. Returns 0; -EINVAL: addresses that wrap,
  * overlap or don't agree with the file; -ENOSPC: VHOST_REGIONS_MAX or

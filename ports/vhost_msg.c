@@ -44,12 +44,12 @@ static int keep_fds(struct vhost_inbox *in, struct msghdr *msg)
 		/* There is room for no more, see the control buffer. */
 		memcpy(fd, CMSG_DATA(c), n * sizeof(int));
 		if (!all_fit(fd, n)) {
-			fds_discard(fd, n);
+			vhost_mem_discard(fd, n);
 			r = -EBADF;
 			continue;
 		}
 		if (in->nfds + n > VHOST_MSG_FDS_MAX) {
-			fds_discard(fd, n);
+			vhost_mem_discard(fd, n);
 			r = r ? r : -EPROTO;
 			continue;
 		}
@@ -141,7 +141,7 @@ void vhost_inbox_clear(struct vhost_inbox *in)
 {
 	for (unsigned int i = 0; i < in->nfds; i++)
 		if (in->fd[i] >= 0)
-			fds_discard(&in->fd[i], 1);
+			vhost_mem_discard(&in->fd[i], 1);
 	in->nfds = 0;
 	in->have = 0;
 }

@@ -76,7 +76,7 @@ static bool resume_memory(struct vhost_session *s)
 			return false;
 		rc = vhost_mem_add(&s->mem, r->guest, r->size, r->user,
 				   r->offset, fd, &err);
-		fds_discard(&fd, 1);
+		vhost_mem_discard(&fd, 1);
 		if (rc < 0)
 			return false;
 	}
@@ -94,7 +94,7 @@ static bool resume_log(struct vhost_session *s)
 	if (fd < 0)
 		return false;
 	r = vhost_log_map(&s->log, fd, st->log_size, st->log_offset);
-	fds_discard(&fd, 1);
+	vhost_mem_discard(&fd, 1);
 	return r == 0;
 }
 

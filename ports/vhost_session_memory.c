@@ -1,6 +1,5 @@
 #include "ports/vhost_session_internal.h"
 
-#include "base/fds.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -99,7 +98,7 @@ int vhost_set_mem_table(struct vhost_session *s)
 		vhost_mem_fini(&mem);
 		r = refuse(s, &err);
 	}
-	fds_discard(fd, t->n);
+	vhost_mem_discard(fd, t->n);
 	return r;
 }
 
@@ -142,7 +141,7 @@ int vhost_add_mem_reg(struct vhost_session *s)
 	} else {
 		r = refuse(s, &err);
 	}
-	fds_discard(&fd, 1);
+	vhost_mem_discard(&fd, 1);
 	return r;
 }
 
@@ -194,7 +193,7 @@ int vhost_set_log_base(struct vhost_session *s)
 		vhost_session_unpause(s);
 		vhost_log_unmap(&old);
 	}
-	fds_discard(&fd, 1);
+	vhost_mem_discard(&fd, 1);
 	/* There is no "no": a migration would go on without what we write. */
 	return r < 0 ? NONSENSE : vhost_session_reply(s, &ok, sizeof(ok));
 }

@@ -38,6 +38,9 @@
  * The front end and its guest are hostile. What they can break is their own
  * port: it is `broken` then, with a reason (port.link's event, `port show`),
  * takes and sends nothing, and is well again when the front end begins anew.
+ * One that keeps a thread of ours waiting (vhost_call.h), or passes a
+ * descriptor that might, is hung up on, and the port is `shut` for 10 s, twice
+ * as long each time.
  *
  * Threads: as port.h has them.
  */

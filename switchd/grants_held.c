@@ -1,6 +1,5 @@
 #include "switchd/grants_held.h"
 
-#include "base/fds.h"
 #include "ports/port.h"
 #include "ports/vhost_mem.h"
 
@@ -72,7 +71,7 @@ static void drop(struct grants_held *h, uint32_t number)
 
 	if (*fd < 0)
 		return;
-	(void)fds_discard(fd, 1);
+	vhost_mem_discard(fd, 1);
 	*fd = -1;
 	h->n--;
 }

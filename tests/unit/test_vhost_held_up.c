@@ -163,7 +163,7 @@ static void device_with_half_a_message_costs_the_connection(void **state)
 static void file_whose_close_waits_holds_nobody_up(void **state)
 {
 	struct rig *r = *state;
-	struct fuse fuse;
+	struct fuse fuse = { .dir = "" };
 	int fd;
 
 	if (!fuse_begin(&fuse))
@@ -176,6 +176,38 @@ static void file_whose_close_waits_holds_nobody_up(void **state)
 	while (fds_stuck())
 		;
 	close(fd);
+	alarm(0);
+}
+
+#define CLOSERS 4 /* that many may wait, see fds.c */
+
+/* On a disk: nobody knows that of it but who maps it. */
+static void closes_that_wait_are_in_nobodys_way(void **state)
+{
+	char name[] = "/tmp/test_held_up.XXXXXX";
+	int file = mkostemp(name, O_CLOEXEC), fd[CLOSERS];
+	struct fuse fuse = { .dir = "" };
+
+	(void)state;
+	assert_true(file >= 0);
+	unlink(name);
+	/* A tmpfs is plain. */
+	if (!vhost_mem_file_fit(file) || fds_plain(file) ||
+	    !fuse_begin(&fuse)) {
+		close(file);
+		skip();
+	}
+	alarm(PROMPT_S);
+	for (unsigned int i = 0; i < CLOSERS; i++) {
+		fd[i] = fuse_open(&fuse);
+		assert_int_equal(fds_discard(&fd[i], 1), 0);
+	}
+	assert_int_equal(fds_discard(&file, 1), -EBUSY);
+	vhost_mem_discard(&file, 1);
+	assert_int_equal(fcntl(file, F_GETFD), -1);
+	fuse_end(&fuse);
+	while (fds_stuck())
+		;
 	alarm(0);
 }
 
@@ -296,6 +328,7 @@ int main(void)
 		RIG_TEST(socket_of_another_kind_costs_the_connection),
 		RIG_TEST(device_with_half_a_message_costs_the_connection),
 		RIG_TEST(file_whose_close_waits_holds_nobody_up),
+		RIG_TEST(closes_that_wait_are_in_nobodys_way),
 		RIG_TEST(rings_run_while_memory_is_unmapped),
 		RIG_TEST(rings_run_while_a_table_is_unmapped),
 		RIG_TEST(empty_ring_whose_memory_is_gone_is_broken),
