@@ -1,5 +1,7 @@
 #include "base/fds.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -13,10 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Processes that wait for the end of a close, at once. */
+/* Processes and threads that wait for the end of a close, at once. */
 #define CLOSERS_MAX 4
 /* Most end right away, if the machine has time. */
 #define CLOSER_MS 1000
+/* So long a thread is waited for, so that what is closed is closed. */
+#define THREAD_MS 20
 
 static bool is_socket(int fd, int *domain)
 {
@@ -43,12 +47,36 @@ bool fds_plain(int fd)
 	return !(sx.stx_mode & S_IFMT) || S_ISFIFO(sx.stx_mode);
 }
 
-/* By pidfd. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int closers[CLOSERS_MAX];
-static unsigned int closers_n;
+/* What lies in a socket is closed with it, and may be anything. */
+static bool socket_is_empty(int fd)
+{
+	socklen_t len = sizeof(int);
+	int type = 0;
+	ssize_t got = -1;
+	char byte;
 
-static bool has_ended(int pidfd, int timeout_ms)
+	(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	/* The first may just say that the other end was closed. */
+	for (unsigned int i = 0; i < 2 && got < 0; i++)
+		got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0)
+		return errno == EAGAIN;
+	/* A message may have no bytes, and descriptors. */
+	return got == 0 && type == SOCK_STREAM;
+}
+
+/* One that closes. */
+struct closer {
+	bool busy, thread, ended; /* ended: of a thread */
+	int fd, pidfd;
+	uint64_t since_ns;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t some_ended = PTHREAD_COND_INITIALIZER;
+static struct closer closers[CLOSERS_MAX];
+
+static bool process_has_ended(int pidfd, int timeout_ms)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 	siginfo_t info;
@@ -66,8 +94,12 @@ static bool has_ended(int pidfd, int timeout_ms)
  * takes the number out of it before anybody waits, and who waits is that one. A
  * thread would keep us from ending. Returns its pidfd or -errno.
  */
-static int closer_new(int fd)
+static int process_new(int fd)
 {
+#if defined(__SANITIZE_THREAD__) /* its memory takes seconds to copy */
+	(void)fd;
+	return -ENOSYS;
+#else
 	int pidfd = -1;
 	struct clone_args args = { .flags = CLONE_FILES | CLONE_PIDFD,
 				   .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -79,35 +111,95 @@ static int closer_new(int fd)
 		_exit(0);
 	}
 	return pid < 0 ? -errno : pidfd;
+#endif
 }
 
-static int close_by_new(int fd)
+static void *thread_main(void *arg)
 {
-	int pidfd;
+	struct closer *c = arg;
 
-	for (unsigned int i = 0; i < closers_n;)
-		if (has_ended(closers[i], 0))
-			closers[i] = closers[--closers_n];
-		else
-			i++;
-	if (closers_n == CLOSERS_MAX)
-		return -EBUSY;
-	pidfd = closer_new(fd);
-	if (pidfd < 0)
-		close(fd);
-	else if (!has_ended(pidfd, CLOSER_MS))
-		closers[closers_n++] = pidfd;
-	return 0;
+	close(c->fd);
+	pthread_mutex_lock(&lock);
+	c->ended = true;
+	pthread_cond_broadcast(&some_ended);
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+static int thread_new(struct closer *c)
+{
+	sigset_t all, old;
+	pthread_t thread;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&thread, NULL, thread_main, c);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r == 0)
+		(void)pthread_detach(thread);
+	return -r;
+}
+
+/* Wait so long; the lock is held. */
+static bool thread_has_ended(struct closer *c, int timeout_ms)
+{
+	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
+	struct timespec at = {
+		.tv_sec = (time_t)(end / CLOCK_NS_PER_S),
+		.tv_nsec = (long)(end % CLOCK_NS_PER_S),
+	};
+
+	while (!c->ended && pthread_cond_clockwait(&some_ended, &lock,
+						   CLOCK_MONOTONIC, &at) == 0)
+		;
+	return c->ended;
+}
+
+static void closer_look(struct closer *c, int timeout_ms)
+{
+	if (c->busy && (c->thread ? thread_has_ended(c, timeout_ms)
+				  : process_has_ended(c->pidfd, timeout_ms)))
+		c->busy = false;
+}
+
+/* Those that have ended are done; of the others the youngest is waited for, if
+ * it hasn't had its time. Returns one that is free, or NULL. */
+static struct closer *closer_free(void)
+{
+	uint64_t now = clock_ns(), had;
+	struct closer *young = &closers[0], *idle = NULL;
+
+	for (unsigned int i = 0; i < CLOSERS_MAX; i++) {
+		closer_look(&closers[i], 0);
+		if (!closers[i].busy)
+			idle = &closers[i];
+		if (closers[i].since_ns > young->since_ns)
+			young = &closers[i];
+	}
+	if (idle)
+		return idle;
+	had = (now - young->since_ns) / 1000000;
+	if (had >= CLOSER_MS)
+		return NULL;
+	closer_look(young, CLOSER_MS - (int)had);
+	return young->busy ? NULL : young;
 }
 
 static int close_elsewhere(int fd)
 {
-	int r;
+	struct closer *c = closer_free();
 
-	pthread_mutex_lock(&lock);
-	r = close_by_new(fd);
-	pthread_mutex_unlock(&lock);
-	return r;
+	if (!c)
+		return -EBUSY;
+	*c = (struct closer){ .fd = fd, .since_ns = clock_ns() };
+	c->pidfd = process_new(fd);
+	c->thread = c->pidfd < 0;
+	if (c->thread && thread_new(c) < 0)
+		return -EBUSY;
+	c->busy = true;
+	closer_look(c, c->thread ? THREAD_MS : CLOSER_MS);
+	return 0;
 }
 
 int fds_discard(const int *fd, unsigned int n)
@@ -116,15 +208,34 @@ int fds_discard(const int *fd, unsigned int n)
 	int domain, r = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (is_socket(fd[i], &domain))
+		bool plain = fds_plain(fd[i]);
+
+		if (is_socket(fd[i], &domain)) {
 			(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
 					 sizeof(none));
-		else if (!fds_plain(fd[i])) {
-			if (close_elsewhere(fd[i]) < 0)
-				r = -EBUSY;
+			plain = domain != AF_UNIX || socket_is_empty(fd[i]);
+		}
+		if (plain) {
+			close(fd[i]);
 			continue;
 		}
-		close(fd[i]);
+		pthread_mutex_lock(&lock);
+		if (close_elsewhere(fd[i]) < 0)
+			r = -EBUSY;
+		pthread_mutex_unlock(&lock);
 	}
 	return r;
+}
+
+bool fds_stuck(void)
+{
+	bool stuck = false;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned int i = 0; i < CLOSERS_MAX; i++) {
+		closer_look(&closers[i], 0);
+		stuck |= closers[i].busy;
+	}
+	pthread_mutex_unlock(&lock);
+	return stuck;
 }

@@ -19,12 +19,17 @@ bool fds_plain(int fd);
 
 /*
  * Close the n descriptors of fd[], whatever they are, without being held up:
- * those that aren't plain are closed by processes of their own, which share our
- * table of descriptors. (Who may make no process, as the switch process, closes
- * them itself and has to wait.) Returns 0, or -EBUSY: too many are waiting
- * already, and some of fd[] stay open; who sent them shouldn't be listened to
- * any more.
+ * those that aren't plain, and Unix sockets in which something waits, are
+ * closed by processes of their own, which share our table of descriptors. Who
+ * may make no process, as the switch process, has threads do it; then it can't
+ * end before the file's server answers or ends. Returns 0, or -EBUSY: too many
+ * (four) are waiting already, and some of fd[] stay open; who sent them
+ * shouldn't be listened to any more.
  */
 int fds_discard(const int *fd, unsigned int n);
+
+/* Does anybody still wait for a close? Then who has sent such things shouldn't
+ * be let in again. */
+bool fds_stuck(void);
 
 #endif

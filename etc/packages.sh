@@ -84,8 +84,12 @@ packages_guests=(
 	busybox-static
 	cpio
 	dnsmasq-base
+	dpdk-dev
+	iputils-ping
 	jq
 	kmod
+	librte-net-pcap23
+	librte-net-virtio23
 	lz4
 	python3
 	qemu-system-x86

@@ -22,6 +22,7 @@ ports_libports_a_SOURCES = \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
+	ports/vhost_call.c ports/vhost_call.h \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \
 	ports/vhost_msg.c ports/vhost_msg.h \
@@ -32,4 +33,5 @@ ports_libports_a_SOURCES = \
 	ports/vhost_session_memory.c ports/vhost_session_ring.c \
 	ports/vhost_split.c \
 	ports/vhost_state.c ports/vhost_state.h \
-	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c
+	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c \
+	ports/vhost_user_control.c ports/vhost_user_internal.h

@@ -31,11 +31,11 @@
  * A type that speaks with somebody while it runs (vhost-user's front end) has
  * a control descriptor: the main thread calls control() when it is readable.
  *
- * Threads: acquire, adjust, renew, release, open, take_over, control and close
- * on the main thread (close only once no worker can hold the port: epoch.h);
- * rx, rx_done and rx_sleep of a queue on the one worker that owns it; tx on any
- * worker, on several at once. Neither rx nor tx blocks, allocates, logs or
- * takes a lock that others hold for long.
+ * Threads: acquire, adjust, renew, release, open, take_over, control, state and
+ * close on the main thread (close only once no worker can hold the port:
+ * epoch.h); rx, rx_done and rx_sleep of a queue on the one worker that owns it;
+ * tx on any worker, on several at once. Neither rx nor tx blocks, allocates,
+ * logs or takes a lock that others hold for long.
  *
  * Where the first half lives in another process (the keeper's), ports ask it
  * while they run for what only it can do: struct port_keeper.

@@ -322,8 +322,8 @@ static inline void vhost_note(const struct vhost_ring *r, uint64_t guest,
 }
 
 /* A header of the guest's, at `to`. */
-static inline void vhost_vnet_store(uint8_t *to, const struct frame *f,
-				    uint16_t buffers)
+static inline void vhost_vnet_store(const struct vhost_ring *r, uint8_t *to,
+				    const struct frame *f, uint16_t buffers)
 {
 	struct virtio_net_hdr_v1 v = f->vnet;
 
@@ -332,6 +332,10 @@ static inline void vhost_vnet_store(uint8_t *to, const struct frame *f,
 	v.csum_start = htole16(v.csum_start);
 	v.csum_offset = htole16(v.csum_offset);
 	memcpy(to, &v, 10);
+	/* What a kernel knows of the sum is nothing to a guest that hasn't
+	 * agreed on it (5.1.6.4.1). */
+	if (__builtin_expect(f->vnet.flags & r->hidden, 0))
+		to[0] = f->vnet.flags & (uint8_t)~r->hidden;
 	buffers = htole16(buffers);
 	memcpy(to + 10, &buffers, 2);
 }
@@ -341,7 +345,7 @@ static inline void vhost_flat_send(struct vhost_ring *r, const struct frame *f,
 {
 	uint8_t *to = at->host + ETHER_VNET_LEN;
 
-	vhost_vnet_store(at->host, f, 1);
+	vhost_vnet_store(r, at->host, f, 1);
 	vhost_copy(to, f->data, f->head_len);
 	to += f->head_len;
 	for (unsigned int i = 0; i < f->nsegs; i++) {
@@ -467,13 +471,18 @@ static inline __attribute__((always_inline)) unsigned int vhost_send_frames(
 {
 	enum drop_reason no = DROP_REASON_COUNT;
 	unsigned int done = 0;
+	bool call = false;
 
 	while (done < n && no == DROP_REASON_COUNT) {
 		done += vhost_send_some(r, f + done, n - done, &no, ops);
-		if (r->ntaken)
-			ops->publish(r);
+		if (!r->ntaken)
+			continue;
+		ops->publish(r);
+		/* Each time: a guest that offers buffers meanwhile may have a
+		 * small ring go round more than once. */
+		call |= ops->wants_call(r);
 	}
-	if (done && ops->wants_call(r))
+	if (call)
 		vhost_ring_call(r);
 	if (no != DROP_REASON_COUNT)
 		*why = no;

@@ -1,5 +1,6 @@
 #include "ports/vhost_mem.h"
 
+#include "base/fds.h"
 #include "base/memfd.h"
 
 #include <errno.h>
@@ -49,6 +50,7 @@ _Static_assert(ATOMIC_LONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2 &&
 static struct vhost_mapping mappings[MAPPINGS_MAX];
 static _Atomic uint32_t mappings_used; /* none at or above it is in use */
 static uint64_t mapped;		       /* bytes, of all; the main thread's */
+static _Atomic bool faulted;	       /* any, ever */
 
 /*
  * The zeros that take the place of what was lost: at the offset that is the
@@ -101,9 +103,11 @@ static bool mapping_replace(uintptr_t addr)
 		struct vhost_mapping *m = &mappings[i];
 
 		/* Who sees zeros is to see that it's lost: first that. */
-		if (mapping_covers(m, addr))
-			return atomic_fetch_add(&m->faults, 1) < FAULTS_MAX &&
-			       mapping_zero(m);
+		if (!mapping_covers(m, addr))
+			continue;
+		atomic_store(&faulted, true);
+		return atomic_fetch_add(&m->faults, 1) < FAULTS_MAX &&
+		       mapping_zero(m);
 	}
 	return false;
 }
@@ -260,6 +264,15 @@ bool vhost_mem_file_fit(int fd)
 	return file_check(fd, &file, NULL) == 0;
 }
 
+void vhost_mem_discard(const int *fd, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (vhost_mem_file_fit(fd[i]))
+			close(fd[i]);
+		else
+			(void)fds_discard(&fd[i], 1);
+}
+
 /* Checks everything but the file's type. */
 static int file_map(const struct memory_file *file, uint64_t offset,
 		    uint64_t size, uint8_t **host, struct vhost_mapping **out,
@@ -373,14 +386,14 @@ int vhost_mem_add(struct vhost_mem *m, uint64_t guest, uint64_t size,
 }
 
 int vhost_mem_remove(struct vhost_mem *m, uint64_t guest, uint64_t size,
-		     uint64_t user)
+		     uint64_t user, struct vhost_mem *out)
 {
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct vhost_region *r = &m->region[i];
 
 		if (r->guest != guest || r->size != size || r->user != user)
 			continue;
-		mapping_remove(r->mapping);
+		out->region[out->n++] = *r;
 		*r = m->region[--m->n];
 		return 0;
 	}
@@ -395,6 +408,9 @@ void vhost_mem_fini(struct vhost_mem *m)
 
 bool vhost_mem_lost(const struct vhost_mem *m)
 {
+	if (__builtin_expect(
+		    !atomic_load_explicit(&faulted, memory_order_relaxed), 1))
+		return false;
 	for (uint32_t i = 0; i < m->n; i++)
 		if (atomic_load_explicit(&m->region[i].mapping->faults,
 					 memory_order_relaxed))

@@ -59,6 +59,10 @@ int vhost_mem_guard(void) __attribute__((warn_unused_result));
  * waited for. */
 bool vhost_mem_file_fit(int fd);
 
+/* Close the n descriptors that a front end has passed: such files here, for
+ * they keep nobody waiting, whatever else as fds.h does. */
+void vhost_mem_discard(const int *fd, unsigned int n);
+
 /*
  * Map one more region. fd is borrowed. Returns 0; -EINVAL: addresses that wrap,
  * overlap or don't agree with the file; -ENOSPC: VHOST_REGIONS_MAX or
@@ -68,12 +72,14 @@ bool vhost_mem_file_fit(int fd);
 int vhost_mem_add(struct vhost_mem *m, uint64_t guest, uint64_t size,
 		  uint64_t user, uint64_t offset, int fd, struct error *err)
 	__attribute__((warn_unused_result));
-/* Take out the one that is exactly this. Returns 0 or -ENOENT. */
+/* Take out the one that is exactly this, into `out`, for unmapping much takes
+ * a while. Returns 0 or -ENOENT. */
 int vhost_mem_remove(struct vhost_mem *m, uint64_t guest, uint64_t size,
-		     uint64_t user) __attribute__((warn_unused_result));
+		     uint64_t user, struct vhost_mem *out)
+	__attribute__((warn_unused_result));
 void vhost_mem_fini(struct vhost_mem *m);
 
-/* Has any of it been taken away? */
+/* Has any of it been taken away? Quick, where nobody's ever was. */
 bool vhost_mem_lost(const struct vhost_mem *m);
 
 /*

@@ -1,6 +1,7 @@
 #include "ports/vhost_msg.h"
 
 #include "base/fds.h"
+#include "ports/vhost_mem.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,6 +19,15 @@ const char *vhost_msg_name(uint32_t request)
 	return request <= VHOST_REQUEST_MAX ? names[request] : NULL;
 }
 
+/* Nobody needs to send anything else, which might keep us waiting. */
+static bool all_fit(const int *fd, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (!fds_plain(fd[i]) && !vhost_mem_file_fit(fd[i]))
+			return false;
+	return true;
+}
+
 /* Put what came beside the bytes into the inbox. */
 static int keep_fds(struct vhost_inbox *in, struct msghdr *msg)
 {
@@ -33,9 +43,14 @@ static int keep_fds(struct vhost_inbox *in, struct msghdr *msg)
 			continue;
 		/* There is room for no more, see the control buffer. */
 		memcpy(fd, CMSG_DATA(c), n * sizeof(int));
+		if (!all_fit(fd, n)) {
+			vhost_mem_discard(fd, n);
+			r = -EBADF;
+			continue;
+		}
 		if (in->nfds + n > VHOST_MSG_FDS_MAX) {
-			fds_discard(fd, n);
-			r = -EPROTO;
+			vhost_mem_discard(fd, n);
+			r = r ? r : -EPROTO;
 			continue;
 		}
 		memcpy(in->fd + in->nfds, fd, n * sizeof(int));
@@ -126,7 +141,7 @@ void vhost_inbox_clear(struct vhost_inbox *in)
 {
 	for (unsigned int i = 0; i < in->nfds; i++)
 		if (in->fd[i] >= 0)
-			fds_discard(&in->fd[i], 1);
+			vhost_mem_discard(&in->fd[i], 1);
 	in->nfds = 0;
 	in->have = 0;
 }

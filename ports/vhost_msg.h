@@ -151,8 +151,9 @@ const char *vhost_msg_name(uint32_t request);
  * Go on receiving. Returns 1: in->msg is whole; 0: some is missing, call again
  * when the socket is readable; -EPIPE: the other end is gone; -EPROTO: that is
  * no message (a version, a length or a number of descriptors that can't be),
- * and the stream is of no use any more; -EMFILE: descriptors didn't find room;
- * or -errno of the socket.
+ * and the stream is of no use any more; -EBADF: a descriptor came of a kind
+ * that nobody needs, and that might keep us waiting; -EMFILE: descriptors
+ * didn't find room; or -errno of the socket.
  */
 int vhost_inbox_receive(struct vhost_inbox *in, int sock)
 	__attribute__((warn_unused_result));

@@ -1,9 +1,9 @@
 #include "ports/vhost_ring.h"
 
+#include "ports/vhost_call.h"
 #include "ports/vhost_chain.h"
 
 #include <errno.h>
-#include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -216,13 +216,13 @@ void vhost_chain_send(struct vhost_ring *r, const struct frame *f,
 	struct spot s = { c->piece, c->n, 0 };
 
 	if (s.p->len >= ETHER_VNET_LEN) {
-		vhost_vnet_store(s.p->host, f, buffers);
+		vhost_vnet_store(r, s.p->host, f, buffers);
 		vhost_note(r, s.p->guest, ETHER_VNET_LEN);
 		spot_skip(&s, ETHER_VNET_LEN);
 	} else {
 		uint8_t header[ETHER_VNET_LEN];
 
-		vhost_vnet_store(header, f, buffers);
+		vhost_vnet_store(r, header, f, buffers);
 		spot_write(r, &s, header, sizeof(header));
 	}
 	spot_write(r, &s, f->data, f->head_len);
@@ -278,12 +278,23 @@ uint32_t vhost_ring_offloads(uint64_t features)
 	return offloads;
 }
 
+/* Returns whether it has been. Where it is readable anyway it isn't. */
+static bool tell(struct vhost_ring *r, int fd)
+{
+	int rc = vhost_call(fd);
+
+	if (rc == -EINTR) {
+		r->held_up = true;
+		vhost_break(r, VHOST_CALL_HELD_UP);
+	}
+	return rc == 0;
+}
+
 void vhost_ring_call(struct vhost_ring *r)
 {
 	if (r->call < 0)
 		return;
-	/* Fails only where it is readable anyway. */
-	(void)eventfd_write(r->call, 1);
+	tell(r, r->call);
 	add(&r->calls, 1);
 }
 
@@ -309,8 +320,13 @@ int vhost_ring_start(struct vhost_ring *r)
 	r->packed = r->features & 1ull << VIRTIO_F_RING_PACKED;
 	r->event_idx = r->features & 1ull << VIRTIO_RING_F_EVENT_IDX;
 	r->offloads = vhost_ring_offloads(r->features);
+	r->hidden = UINT8_MAX;
+	if (r->offloads & PORT_TX_CSUM)
+		r->hidden = (uint8_t) ~(VIRTIO_NET_HDR_F_NEEDS_CSUM |
+					VIRTIO_NET_HDR_F_DATA_VALID);
 	r->running = false;
 	r->broken = NULL;
+	r->held_up = false;
 	r->hint = 0;
 	r->ntaken = r->held = 0;
 	r->signalled_valid = false;
@@ -323,8 +339,12 @@ int vhost_ring_start(struct vhost_ring *r)
 	r->awake = false;
 	kind(r)->kicks(r, true);
 	r->kicked = 0;
-	if (r->kick >= 0 && eventfd_write(r->kick, 1) == 0)
+	if (r->kick >= 0 && tell(r, r->kick))
 		r->kicked = 1;
+	if (r->broken) {
+		r->running = false;
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -384,6 +404,18 @@ void vhost_ring_done(struct vhost_ring *r)
 		kind(r)->done(r);
 }
 
+/*
+ * What was taken away reads as zeros, which may look like a ring in which
+ * nothing happens: who finds nothing there asks.
+ */
+static bool lost(struct vhost_ring *r)
+{
+	if (__builtin_expect(!vhost_mem_lost(r->mem), 1))
+		return false;
+	vhost_break(r, "the front end has taken memory away");
+	return true;
+}
+
 bool vhost_ring_sleep(struct vhost_ring *r)
 {
 	if (!alive(r))
@@ -396,6 +428,7 @@ bool vhost_ring_sleep(struct vhost_ring *r)
 		return false;
 	}
 	r->awake = false;
+	(void)lost(r);
 	return true;
 }
 
@@ -411,6 +444,8 @@ unsigned int vhost_ring_send(struct vhost_ring *r, struct frame *const *f,
 	if (!r->awake) /* that there are buffers again isn't worth a kick */
 		wake(r);
 	sent = kind(r)->send(r, f, n, why);
+	if (sent < n)
+		(void)lost(r);
 	add(&r->frames, sent);
 	return sent;
 }

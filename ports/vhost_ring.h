@@ -69,11 +69,13 @@ struct vhost_ring {
 	bool running, packed, event_idx;
 	bool awake;	    /* no kick is asked for */
 	const char *broken; /* why; static storage; NULL: it is well */
+	bool held_up;	    /* ... for a descriptor has kept us waiting */
 	uint32_t hint;	    /* vhost_mem_at's */
 	vhost_pos avail, used;
 	uint16_t avail_seen; /* split: the guest's index, when last read */
 	uint16_t held;	     /* descriptors from `used` to `avail` */
 	uint32_t offloads;   /* enum port_offload: what the guest takes */
+	uint8_t hidden;	     /* flags of headers that it finds zero */
 	uint64_t log_desc;   /* guest address of `desc` (packed) */
 	vhost_pos signalled; /* `used` when the guest was last called */
 	bool signalled_valid;
@@ -86,7 +88,8 @@ struct vhost_ring {
 /*
  * The memory has size, rings and features: begin, where `place` says. A ring to
  * the guest isn't different from one from it here. Returns 0, or -EINVAL:
- * r->broken says why (a size that can't be, positions that can't be). Kicks are
+ * r->broken says why (a size that can't be, positions that can't be, a call or
+ * kick that holds us up). Kicks are
  * asked for: the ring is asleep, and its eventfd is readable (it may be that
  * the guest has kicked before anybody was there). For the same reason the guest
  * is called, if it wants to be: whoever was there before may have owed it that.

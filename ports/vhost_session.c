@@ -2,6 +2,7 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "ports/vhost_call.h"
 #include "ports/vhost_session_internal.h"
 
 #include <errno.h>
@@ -57,8 +58,12 @@ int vhost_session_init(struct vhost_session *s, const char *name,
 		       const struct vhost_session_hooks *hooks)
 {
 	pthread_mutexattr_t adaptive;
+	int r = vhost_call_guard();
 
 	memset(s, 0, sizeof(*s));
+	s->conn = s->backend_req = -1;
+	if (r < 0)
+		return r;
 	s->line = aligned_alloc(_Alignof(struct vhost_line),
 				rings * sizeof(s->line[0]));
 	if (!s->line)
@@ -80,7 +85,6 @@ int vhost_session_init(struct vhost_session *s, const char *name,
 	s->state = state;
 	s->grant = grant;
 	s->hooks = *hooks;
-	s->conn = s->backend_req = -1;
 	return 0;
 }
 
@@ -157,21 +161,28 @@ void vhost_session_begin(struct vhost_session *s, int conn)
 	log_notice("port", "%s: a front end is there", s->name);
 }
 
-static void forget_memory(struct vhost_session *s)
+/* What is to be unmapped is in *mem and *log: that takes a while. */
+static void forget_memory(struct vhost_session *s, struct vhost_mem *mem,
+			  struct vhost_log *log)
 {
 	struct vhost_saved_table *t = &s->state->tables[s->state->table];
 
 	for (uint32_t i = 0; i < t->n; i++)
 		vhost_session_hold(s, t->region[i].slot, -1);
 	t->n = 0;
-	vhost_mem_fini(&s->mem);
+	*mem = s->mem;
+	s->mem.n = 0;
 	if (s->state->log != VHOST_SLOT_NONE)
 		s->state->log = vhost_session_hold(s, VHOST_SLOT_LOG, -1);
-	vhost_log_unmap(&s->log);
+	*log = s->log;
+	memset(&s->log, 0, sizeof(s->log));
 }
 
 void vhost_session_end(struct vhost_session *s, const char *why)
 {
+	struct vhost_mem mem;
+	struct vhost_log log;
+
 	if (s->conn < 0)
 		return;
 	log_notice("port", "%s: the front end is gone%s%s", s->name,
@@ -182,10 +193,12 @@ void vhost_session_end(struct vhost_session *s, const char *why)
 	vhost_session_pause(s);
 	for (unsigned int i = 0; i < s->rings; i++)
 		vhost_line_forget(s, i);
-	forget_memory(s);
+	forget_memory(s, &mem, &log);
 	s->state->features = 0;
 	s->state->features_set = false;
 	vhost_session_unpause(s);
+	vhost_mem_fini(&mem);
+	vhost_log_unmap(&log);
 	close_fd(&s->backend_req);
 	vhost_session_hold(s, VHOST_SLOT_BACKEND_REQ, -1);
 	s->hooks.leave(s->hooks.ctx, s->conn);
@@ -198,10 +211,18 @@ void vhost_session_end(struct vhost_session *s, const char *why)
 	s->hooks.features(s->hooks.ctx, 0);
 }
 
+/* Who holds us up doesn't get a chance to do it again at once. */
+static void end_if_held_up(struct vhost_session *s)
+{
+	if (s->held_up)
+		vhost_session_end(s, VHOST_CALL_HELD_UP);
+}
+
 void vhost_session_check(struct vhost_session *s)
 {
 	vhost_session_pause(s);
 	vhost_session_unpause(s);
+	end_if_held_up(s);
 }
 
 const char *vhost_session_problem(const struct vhost_session *s)
@@ -299,14 +320,13 @@ static int send_rarp(struct vhost_session *s)
 	return 0;
 }
 
+/* The guest's: what is longer it drops itself. The port's own says what is sent
+ * to it. */
 static int net_set_mtu(struct vhost_session *s)
 {
 	uint64_t mtu = s->in.msg.u64;
 
-	if (mtu < PORT_MTU_MIN || mtu > PORT_MTU_MAX)
-		return REFUSED;
-	s->state->guest_mtu = (uint16_t)mtu;
-	return 0;
+	return mtu < PORT_MTU_MIN || mtu > PORT_MTU_MAX ? REFUSED : 0;
 }
 
 /* We have nothing to say there, but who closes it isn't well. */
@@ -436,6 +456,9 @@ static const char *over(int r)
 		return NULL;
 	if (r == -EPROTO)
 		return "the front end has sent what is no message";
+	if (r == -EBADF)
+		return "the front end has sent a descriptor that might keep "
+		       "the switch waiting";
 	if (r == -EMFILE)
 		return "too many descriptors are open here for the front end's";
 	return "its socket failed";
@@ -456,6 +479,7 @@ void vhost_session_serve(struct vhost_session *s)
 			return;
 		}
 		if (r < 0) {
+			s->held_up |= r == -EBADF;
 			vhost_session_end(s, over(r));
 			return;
 		}
@@ -466,5 +490,6 @@ void vhost_session_serve(struct vhost_session *s)
 			return;
 		}
 		vhost_state_done(s);
+		end_if_held_up(s);
 	}
 }

@@ -18,13 +18,13 @@
  * Three ways to say no. A message that is no message, or speaks of a ring that
  * there isn't: the connection is closed, with a reason, and the front end
  * begins anew. A request that can't be: it's refused, which the front end
- *learns if it has agreed on REPLY_ACK and asks. A ring that can't run, or is
- *broken: vhost_session_problem() says why.
+ * learns if it has agreed on REPLY_ACK and asks. A ring that can't run, or is
+ * broken: vhost_session_problem() says why.
  *
  * Threads: everything by the main thread, except what a line's lock protects:
- * workers use `ring` and `took` with it. The main thread may hold the locks of
- * several lines, workers that of one to the guest beside one from it; so those
- * from guests come first.
+ * workers use `ring`, `took` and `told` with it. The main thread may hold the
+ * locks of several lines, workers that of one to the guest beside one from it;
+ * so those from guests come first.
  */
 #ifndef PORTS_VHOST_SESSION_H
 #define PORTS_VHOST_SESSION_H
@@ -76,11 +76,16 @@ struct vhost_session {
 	struct vhost_state *state;
 	struct vhost_mem mem;
 	struct vhost_log log;
-	int conn;	    /* -1: nobody is connected */
-	int backend_req;    /* channel to the front end; nothing is sent */
-	bool unkept;	    /* the next process can't go on with this */
-	uint32_t number;    /* of the last message */
-	const char *broken; /* why the port stands still */
+	int conn;	 /* -1: nobody is connected */
+	int backend_req; /* channel to the front end; nothing is sent */
+	bool unkept;	 /* the next process can't go on with this */
+	bool paused;	 /* the lines are locked */
+	uint64_t later[PORT_HELD_MAX / 64]; /* slots to be dropped then */
+	uint32_t number;		    /* of the last message */
+	const char *broken;		    /* why the port stands still */
+	/* It was one that keeps us waiting. The port's to take back: until then
+	 * nobody should be let in. */
+	bool held_up;
 	const char *closed; /* why we closed the last connection, or NULL */
 	uint64_t connections;
 	struct vhost_inbox in;
@@ -89,7 +94,7 @@ struct vhost_session {
 /*
  * rings: 2 to VHOST_RINGS_MAX, even. `state` is memory of VHOST_STATE_SIZE,
  * which isn't touched yet; it, grant, name and hooks stay the caller's and are
- * there until fini. Returns 0 or -ENOMEM.
+ * there until fini. Returns 0 or -errno.
  */
 int vhost_session_init(struct vhost_session *s, const char *name,
 		       unsigned int rings, struct vhost_state *state,
@@ -131,7 +136,8 @@ void vhost_session_end(struct vhost_session *s, const char *why);
 /* The connection is readable: deal with some messages. */
 void vhost_session_serve(struct vhost_session *s);
 
-/* Some ring has broken, or memory is lost: stand still. */
+/* Some ring has broken, or memory is lost: stand still. Where the front end has
+ * held us up its connection is ended. */
 void vhost_session_check(struct vhost_session *s);
 
 /* Why it isn't well, or NULL. Static storage. */

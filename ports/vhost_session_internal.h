@@ -31,8 +31,9 @@ int vhost_session_reply(struct vhost_session *s, const void *payload,
 /* ---- vhost_session_ring.c ---- */
 
 /*
- * All rings stand still, and their locks are held until resume, which starts
+ * All rings stand still, and their locks are held until unpause, which starts
  * those that can run. The two belong together, whatever changes in between.
+ * Workers wait meanwhile, so nobody else is waited for.
  */
 void vhost_session_pause(struct vhost_session *s);
 void vhost_session_unpause(struct vhost_session *s);
@@ -61,9 +62,13 @@ enum {
 
 _Static_assert(VHOST_SLOT_END <= PORT_HELD_MAX, "there are as many slots");
 
-/* Have the keeper, if there is one, hold fd (-1: drop it) there. Returns the
- * slot, or VHOST_SLOT_NONE for -1. */
+/*
+ * Have the keeper, if there is one, hold fd (-1: drop it) there. Returns the
+ * slot, or VHOST_SLOT_NONE for -1. It may take a while: while the session is
+ * paused nothing is held, and what is to be dropped is noted for unpause.
+ */
 uint16_t vhost_session_hold(struct vhost_session *s, unsigned int slot, int fd);
+void vhost_session_drop_rest(struct vhost_session *s);
 
 /* From here to vhost_state_done() the state is between two states. */
 void vhost_state_busy(struct vhost_session *s);

@@ -11,8 +11,14 @@
 uint16_t vhost_session_hold(struct vhost_session *s, unsigned int slot, int fd)
 {
 	const struct port_keeper *keeper = port_keeper();
+	uint64_t *later = &s->later[slot / 64], bit = 1ull << slot % 64;
 	int r;
 
+	if (fd < 0 && s->paused) {
+		*later |= bit;
+		return VHOST_SLOT_NONE;
+	}
+	*later &= ~bit;
 	if (keeper && keeper->hold) {
 		r = keeper->hold(keeper->ctx, s->grant, slot, fd);
 		if (r < 0 && fd >= 0) {
@@ -23,6 +29,13 @@ uint16_t vhost_session_hold(struct vhost_session *s, unsigned int slot, int fd)
 		}
 	}
 	return fd < 0 ? VHOST_SLOT_NONE : (uint16_t)slot;
+}
+
+void vhost_session_drop_rest(struct vhost_session *s)
+{
+	for (unsigned int slot = 0; slot < PORT_HELD_MAX; slot++)
+		if (s->later[slot / 64] >> slot % 64 & 1)
+			vhost_session_hold(s, slot, -1);
 }
 
 void vhost_state_busy(struct vhost_session *s)
@@ -63,7 +76,7 @@ static bool resume_memory(struct vhost_session *s)
 			return false;
 		rc = vhost_mem_add(&s->mem, r->guest, r->size, r->user,
 				   r->offset, fd, &err);
-		fds_discard(&fd, 1);
+		vhost_mem_discard(&fd, 1);
 		if (rc < 0)
 			return false;
 	}
@@ -81,7 +94,7 @@ static bool resume_log(struct vhost_session *s)
 	if (fd < 0)
 		return false;
 	r = vhost_log_map(&s->log, fd, st->log_size, st->log_offset);
-	fds_discard(&fd, 1);
+	vhost_mem_discard(&fd, 1);
 	return r == 0;
 }
 

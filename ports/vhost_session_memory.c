@@ -1,6 +1,5 @@
 #include "ports/vhost_session_internal.h"
 
-#include "base/fds.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -72,7 +71,7 @@ int vhost_set_mem_table(struct vhost_session *s)
 {
 	struct vhost_msg_table *t = &s->in.msg.table;
 	int fd[VHOST_MSG_REGIONS_MAX];
-	struct vhost_mem mem = { .n = 0 };
+	struct vhost_mem mem = { .n = 0 }, old;
 	struct error err;
 	int r = 0;
 
@@ -90,15 +89,33 @@ int vhost_set_mem_table(struct vhost_session *s)
 			save_region(s, other(s), &t->region[i], fd[i]);
 		vhost_session_pause(s);
 		use_other(s);
-		vhost_mem_fini(&s->mem);
+		old = s->mem;
 		s->mem = mem;
 		vhost_session_unpause(s);
+		/* That takes a while, and workers needn't wait for it. */
+		vhost_mem_fini(&old);
 	} else {
 		vhost_mem_fini(&mem);
 		r = refuse(s, &err);
 	}
-	fds_discard(fd, t->n);
+	vhost_mem_discard(fd, t->n);
 	return r;
+}
+
+/* With several pairs of queues, QEMU before 8.0 tells of a region, and of its
+ * going, once for each. */
+static bool region_is_there(struct vhost_session *s,
+			    const struct vhost_msg_region *r)
+{
+	const struct vhost_saved_table *t = current(s);
+
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->region[i].guest == r->guest &&
+		    t->region[i].size == r->size &&
+		    t->region[i].user == r->user &&
+		    t->region[i].offset == r->offset)
+			return true;
+	return false;
 }
 
 int vhost_add_mem_reg(struct vhost_session *s)
@@ -110,6 +127,8 @@ int vhost_add_mem_reg(struct vhost_session *s)
 
 	if (s->in.nfds != 1)
 		return NONSENSE;
+	if (region_is_there(s, region))
+		return 0;
 	fd = vhost_inbox_take_fd(&s->in);
 	r = add(&mem, region, fd, &err);
 	if (r == 0) {
@@ -122,7 +141,7 @@ int vhost_add_mem_reg(struct vhost_session *s)
 	} else {
 		r = refuse(s, &err);
 	}
-	fds_discard(&fd, 1);
+	vhost_mem_discard(&fd, 1);
 	return r;
 }
 
@@ -130,11 +149,12 @@ int vhost_rem_mem_reg(struct vhost_session *s)
 {
 	const struct vhost_msg_region *region = &s->in.msg.slot.region;
 	struct vhost_saved_table *t = other(s);
+	struct vhost_mem old = { .n = 0 };
 	int r;
 
 	vhost_session_pause(s);
-	r = vhost_mem_remove(&s->mem, region->guest, region->size,
-			     region->user);
+	r = vhost_mem_remove(&s->mem, region->guest, region->size, region->user,
+			     &old);
 	if (r == 0) {
 		*t = *current(s);
 		for (uint32_t i = 0; i < t->n; i++)
@@ -145,13 +165,14 @@ int vhost_rem_mem_reg(struct vhost_session *s)
 		use_other(s);
 	}
 	vhost_session_unpause(s);
-	return r;
+	vhost_mem_fini(&old);
+	return r == -ENOENT ? 0 : r; /* it's gone: region_is_there() */
 }
 
 int vhost_set_log_base(struct vhost_session *s)
 {
 	const struct vhost_msg_log *m = &s->in.msg.log;
-	struct vhost_log log = { 0 };
+	struct vhost_log log = { 0 }, old;
 	const uint64_t ok = 0;
 	int fd, r;
 
@@ -167,11 +188,12 @@ int vhost_set_log_base(struct vhost_session *s)
 		s->state->log_offset = m->offset;
 		s->state->log = vhost_session_hold(s, VHOST_SLOT_LOG, fd);
 		vhost_session_pause(s);
-		vhost_log_unmap(&s->log);
+		old = s->log;
 		s->log = log;
 		vhost_session_unpause(s);
+		vhost_log_unmap(&old);
 	}
-	fds_discard(&fd, 1);
+	vhost_mem_discard(&fd, 1);
 	/* There is no "no": a migration would go on without what we write. */
 	return r < 0 ? NONSENSE : vhost_session_reply(s, &ok, sizeof(ok));
 }

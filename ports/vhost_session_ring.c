@@ -2,10 +2,10 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "ports/vhost_call.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -16,6 +16,9 @@
 #define AVAIL_LEN(size) (6ull + 2ull * (size)) /* with used_event */
 #define USED_LEN(size)	(6ull + 8ull * (size)) /* with avail_event */
 #define EVENT_LEN	4ull
+
+/* Where a packed ring begins: descriptor 0, the wrap counter 1. */
+#define PACKED_BEGIN (1u << 15)
 
 /* Their alignment; packed rings' events need no more. */
 #define DESC_ALIGN  16
@@ -146,9 +149,12 @@ static void find_broken(struct vhost_session *s)
 	s->broken = NULL;
 	if (vhost_mem_lost(&s->mem) || vhost_log_lost(&s->log))
 		s->broken = "the front end has taken memory away";
-	for (unsigned int i = 0; i < s->rings && !s->broken; i++)
-		if (s->state->ring[i].broken)
+	for (unsigned int i = 0; i < s->rings; i++) {
+		if (s->state->ring[i].broken && !s->broken)
 			s->broken = line_broken(s, i);
+		s->held_up |= s->line[i].ring.held_up;
+		s->line[i].ring.held_up = false;
+	}
 	if (s->broken && !was)
 		log_warning("port", "%s: stands still: %s", s->name, s->broken);
 }
@@ -164,6 +170,19 @@ static void line_stop(struct vhost_session *s, unsigned int i)
 	vhost_ring_stop(&l->ring);
 }
 
+/* Before a worker that would take it again at once. */
+static void line_lock(struct vhost_line *l)
+{
+	atomic_store(&l->wanted, true);
+	(void)pthread_mutex_lock(&l->lock);
+}
+
+static void line_unlock(struct vhost_line *l)
+{
+	atomic_store(&l->wanted, false);
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
 /* Odd ones first, see the header. */
 static unsigned int nth(const struct vhost_session *s, unsigned int n)
 {
@@ -172,27 +191,22 @@ static unsigned int nth(const struct vhost_session *s, unsigned int n)
 
 void vhost_session_pause(struct vhost_session *s)
 {
-	for (unsigned int n = 0; n < s->rings; n++) {
-		struct vhost_line *l = &s->line[nth(s, n)];
-
-		atomic_store(&l->wanted, true);
-		(void)pthread_mutex_lock(&l->lock);
-	}
+	for (unsigned int n = 0; n < s->rings; n++)
+		line_lock(&s->line[nth(s, n)]);
+	s->paused = true;
 	for (unsigned int i = 0; i < s->rings; i++)
 		line_stop(s, i);
 }
 
 /* Tell a front end that wants to know. */
-static void line_complain(const struct vhost_line *l)
+static void line_complain(struct vhost_session *s, const struct vhost_line *l)
 {
-	const uint64_t one = 1;
-	struct pollfd p = { .fd = l->err, .events = POLLOUT };
+	int r = l->err < 0 ? 0 : vhost_call(l->err);
 
-	/* O_NONBLOCK may have been taken back. */
-	if (l->err >= 0 && poll(&p, 1, 0) == 1 && p.revents == POLLOUT &&
-	    write(l->err, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_debug("port", "a front end's error descriptor: %s",
-			  strerror(errno));
+	s->held_up |= r == -EINTR;
+	if (r < 0 && r != -EAGAIN)
+		log_debug("port", "%s: the front end's error descriptor: %s",
+			  s->name, strerror(-r));
 }
 
 static void tell_port(struct vhost_session *s, unsigned int i)
@@ -202,9 +216,9 @@ static void tell_port(struct vhost_session *s, unsigned int i)
 
 	if (s->hooks.ring(s->hooks.ctx, i, l->running, &why))
 		return;
-	(void)pthread_mutex_lock(&l->lock);
+	line_lock(l);
 	vhost_ring_stop(&l->ring);
-	(void)pthread_mutex_unlock(&l->lock);
+	line_unlock(l);
 	l->running = false;
 	l->problem = why;
 }
@@ -227,18 +241,19 @@ void vhost_session_unpause(struct vhost_session *s)
 		for (unsigned int i = 0; i < s->rings && s->broken; i++)
 			line_stop(s, i);
 	}
+	s->paused = false;
 	for (unsigned int n = 0; n < s->rings; n++) {
 		struct vhost_line *l = &s->line[nth(s, n)];
 
 		l->running = l->ring.running;
-		atomic_store(&l->wanted, false);
-		(void)pthread_mutex_unlock(&l->lock);
+		line_unlock(l);
 	}
 	for (unsigned int i = 0; i < s->rings; i++) {
 		tell_port(s, i);
 		if (s->broken && !was && s->state->ring[i].broken)
-			line_complain(&s->line[i]);
+			line_complain(s, &s->line[i]);
 	}
+	vhost_session_drop_rest(s);
 }
 
 static void line_close(struct vhost_session *s, int *fd, uint16_t *slot)
@@ -320,6 +335,11 @@ int vhost_set_vring_addr(struct vhost_session *s)
  * Where the device goes on. Of a packed ring: what comes next in bits 0 to 15,
  * what is given back next above, wrap counters in bits 15 and 31. There are
  * front ends that leave out the upper half (virtio-user, QEMU before 5.0).
+ *
+ * And there is User-Mode Linux, which agrees to packed rings and knows nothing
+ * of wrap counters: it tells 0, where the beginning is 0 with the counter set
+ * (VIRTIO 1.2 2.8.1). It is told by what it has no use for: it can't migrate,
+ * so it can't mean a ring that is in its second round.
  */
 int vhost_set_vring_base(struct vhost_session *s)
 {
@@ -331,6 +351,10 @@ int vhost_set_vring_base(struct vhost_session *s)
 		return NONSENSE;
 	if (vhost_session_has(s, VIRTIO_F_RING_PACKED) && m->num >> 16)
 		used = (vhost_pos)(m->num >> 16);
+	if (vhost_session_has(s, VIRTIO_F_RING_PACKED) && m->num == 0 &&
+	    !(s->state->protocol_features &
+	      VHOST_BIT(VHOST_PROTOCOL_LOG_SHMFD)))
+		avail = used = PACKED_BEGIN;
 	vhost_session_pause(s);
 	saved->place.avail = avail;
 	saved->place.used = used;
@@ -409,12 +433,14 @@ int vhost_set_vring_kick(struct vhost_session *s)
 	l = &s->line[i];
 	vhost_session_pause(s);
 	kick_close(s, i);
-	put_fd(s, &l->kick, &saved->kick, fd, VHOST_SLOT_KICK + i);
+	l->kick = fd;
 	saved->started = true;
 	/* Who doesn't know of SET_VRING_ENABLE doesn't need it. */
 	if (!vhost_session_has(s, VHOST_FEATURE_PROTOCOL))
 		saved->enabled = true;
 	vhost_session_unpause(s);
+	if (fd >= 0)
+		saved->kick = vhost_session_hold(s, VHOST_SLOT_KICK + i, fd);
 	return l->problem || saved->broken ? REFUSED : 0;
 }
 
@@ -428,11 +454,9 @@ int vhost_set_vring_call(struct vhost_session *s)
 		return r;
 	l = &s->line[i];
 	/* Guests have it changed while they run: not for long. */
-	atomic_store(&l->wanted, true);
-	(void)pthread_mutex_lock(&l->lock);
+	line_lock(l);
 	l->ring.call = fd;
-	atomic_store(&l->wanted, false);
-	(void)pthread_mutex_unlock(&l->lock);
+	line_unlock(l);
 	put_fd(s, &l->call, &s->state->ring[i].call, fd, VHOST_SLOT_CALL + i);
 	return 0;
 }

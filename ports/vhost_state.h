@@ -91,8 +91,7 @@ struct vhost_state {
 	uint64_t features, protocol_features;
 	bool features_set;
 	uint32_t device_status;
-	uint16_t guest_mtu; /* 0: not told */
-	uint32_t table;	    /* which of the two is the one */
+	uint32_t table; /* which of the two is the one */
 	struct vhost_saved_table tables[2];
 	struct vhost_saved_ring ring[VHOST_RINGS_MAX];
 };

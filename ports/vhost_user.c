@@ -1,65 +1,24 @@
 #include "ports/vhost_user.h"
 
-#include "base/log.h"
 #include "ports/headers.h"
-#include "ports/vhost_session.h"
+#include "ports/vhost_user_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 /* A sender that finds the main thread waiting lets it go first, so often. */
 #define YIELDS_MAX 8
 
-/* Between two attempts to get a socket that works. */
-#define REDIAL_MIN_MS 100
-#define REDIAL_MAX_MS 1000
-
 /* A RARP request as QEMU sends it for a guest that has moved (RFC 903). */
 #define RARP_LEN 60 /* the shortest Ethernet frame, without its checksum */
 #define MAC_LEN	 6
-
-/* A receive queue: what wakes its worker up. */
-struct vhost_queue {
-	int epoll; /* has nudge, and the kick of a ring that runs */
-	int nudge; /* eventfd */
-	_Atomic bool nudged;
-	int kick; /* in epoll; -1: none */
-};
-
-struct vhost_user {
-	struct port port;
-	struct port_request rq;
-	struct port_grant grant;
-	struct vhost_session session;
-	struct vhost_state *state;
-	struct vhost_queue queue[VHOST_QUEUES_MAX];
-	/*
-	 * The rings to the guest that run: their number in the low four bits,
-	 * and from there on four bits for each, the pair that it is of.
-	 */
-	_Atomic uint64_t tx_rings;
-	/* The guest's address, 48 bits, to be announced; 0: nothing is. */
-	_Atomic uint64_t rarp;
-	int events; /* eventfd: a ring broke in a worker */
-	int timer;
-	bool listening; /* the socket is in control_fd's set */
-	unsigned int redial_ms;
-};
-
-static struct vhost_user *to_vhost(struct port *p)
-{
-	return (struct vhost_user *)p; /* port is its first member */
-}
 
 /* ---- Frames: workers ---- */
 
@@ -115,7 +74,7 @@ static unsigned int vhost_user_rx(struct port *p, unsigned int queue,
 				  struct frame *f, unsigned int max,
 				  struct frame_arena *arena)
 {
-	struct vhost_user *v = to_vhost(p);
+	struct vhost_user *v = vhost_user_of(p);
 	struct vhost_line *l = &v->session.line[2 * queue + 1];
 	unsigned int n = 0, got = 0;
 
@@ -138,7 +97,7 @@ static unsigned int vhost_user_rx(struct port *p, unsigned int queue,
 
 static void vhost_user_rx_done(struct port *p, unsigned int queue)
 {
-	struct vhost_user *v = to_vhost(p);
+	struct vhost_user *v = vhost_user_of(p);
 	struct vhost_line *l = &v->session.line[2 * queue + 1];
 
 	if (l->took)
@@ -150,7 +109,7 @@ static void vhost_user_rx_done(struct port *p, unsigned int queue)
 
 static bool vhost_user_rx_sleep(struct port *p, unsigned int queue)
 {
-	struct vhost_user *v = to_vhost(p);
+	struct vhost_user *v = vhost_user_of(p);
 	struct vhost_line *l = &v->session.line[2 * queue + 1];
 	bool asleep = true;
 
@@ -222,7 +181,7 @@ static unsigned int send_burst(struct vhost_user *v, unsigned int ring,
 static unsigned int vhost_user_tx(struct port *p, struct frame *const *f,
 				  unsigned int n, enum drop_reason *why)
 {
-	struct vhost_user *v = to_vhost(p);
+	struct vhost_user *v = vhost_user_of(p);
 	uint64_t rings =
 		atomic_load_explicit(&v->tx_rings, memory_order_relaxed);
 	unsigned int done = 0;
@@ -247,250 +206,6 @@ static unsigned int vhost_user_tx(struct port *p, struct frame *const *f,
 	return done;
 }
 
-/* ---- What the session wants: main thread ---- */
-
-static void nudge(struct vhost_queue *q)
-{
-	/* In this order: who sees that it was finds something to read. */
-	(void)eventfd_write(q->nudge, 1);
-	atomic_store(&q->nudged, true);
-}
-
-/* Have the queue's worker woken up by this kick (-1: by none). */
-static bool watch_kick(struct vhost_queue *q, int kick)
-{
-	struct epoll_event e = { .events = EPOLLIN };
-
-	if (q->kick >= 0 && q->kick != kick) {
-		(void)epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->kick, NULL);
-		q->kick = -1;
-	}
-	if (kick < 0 || q->kick == kick)
-		return true;
-	if (epoll_ctl(q->epoll, EPOLL_CTL_ADD, kick, &e) < 0)
-		return false;
-	q->kick = kick;
-	return true;
-}
-
-static void note_tx_ring(struct vhost_user *v, unsigned int ring, bool running)
-{
-	uint64_t rings = 0;
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < v->session.rings; i += 2) {
-		bool runs = i == ring ? running : v->session.line[i].running;
-
-		if (runs)
-			rings |= (uint64_t)(i / 2) << (4 + 4 * n++);
-	}
-	atomic_store(&v->tx_rings, rings | n);
-}
-
-static bool hook_ring(void *ctx, unsigned int i, bool running, const char **why)
-{
-	struct vhost_user *v = ctx;
-	struct vhost_queue *q = &v->queue[i / 2];
-
-	if (i % 2 == 0) {
-		note_tx_ring(v, i, running);
-		return true;
-	}
-	if (!watch_kick(q, running ? v->session.line[i].kick : -1)) {
-		*why = "a kick that can't be waited for";
-		return false;
-	}
-	if (running)
-		nudge(q);
-	return true;
-}
-
-static void hook_features(void *ctx, uint64_t features)
-{
-	struct vhost_user *v = ctx;
-
-	atomic_store(&v->port.tx_offloads, vhost_ring_offloads(features));
-}
-
-static void hook_announce(void *ctx, const uint8_t mac[6])
-{
-	struct vhost_user *v = ctx;
-	uint64_t word = 0;
-
-	memcpy(&word, mac, MAC_LEN);
-	atomic_store(&v->rarp, word);
-	nudge(&v->queue[0]);
-}
-
-/* The keeper may have it open as well: closing it takes it out of no set. */
-static void hook_leave(void *ctx, int conn)
-{
-	struct vhost_user *v = ctx;
-
-	(void)epoll_ctl(v->port.control_fd, EPOLL_CTL_DEL, conn, NULL);
-	atomic_store(&v->rarp, 0);
-}
-
-/* ---- The socket: main thread ---- */
-
-static bool control_add(struct vhost_user *v, int fd)
-{
-	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
-
-	return epoll_ctl(v->port.control_fd, EPOLL_CTL_ADD, fd, &e) == 0;
-}
-
-static int socket_fd(const struct vhost_user *v)
-{
-	return v->grant.fd[VHOST_GRANT_SOCKET];
-}
-
-/* In a while there may be somebody, or descriptors. */
-static void redial_later(struct vhost_user *v)
-{
-	struct itimerspec at = {
-		.it_value.tv_sec = v->redial_ms / 1000,
-		.it_value.tv_nsec = v->redial_ms % 1000 * 1000000L,
-	};
-
-	(void)timerfd_settime(v->timer, 0, &at, NULL);
-	v->redial_ms *= 2;
-	if (v->redial_ms > REDIAL_MAX_MS)
-		v->redial_ms = REDIAL_MAX_MS;
-}
-
-static void begin(struct vhost_user *v, int conn)
-{
-	v->redial_ms = REDIAL_MIN_MS;
-	if (!control_add(v, conn)) {
-		shutdown(conn, SHUT_RDWR);
-		close(conn);
-		redial_later(v);
-		return;
-	}
-	vhost_session_begin(&v->session, conn);
-}
-
-static bool listen_on(struct vhost_user *v, bool on)
-{
-	if (on == v->listening)
-		return true;
-	if (on && !control_add(v, socket_fd(v)))
-		return false;
-	if (!on)
-		(void)epoll_ctl(v->port.control_fd, EPOLL_CTL_DEL, socket_fd(v),
-				NULL);
-	v->listening = on;
-	return true;
-}
-
-/* Has the other end closed it? What it has sent before isn't of use then. */
-static bool hung_up(int conn)
-{
-	struct pollfd p = { .fd = conn, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0 &&
-	       p.revents & (POLLRDHUP | POLLHUP | POLLERR);
-}
-
-static void accept_one(struct vhost_user *v)
-{
-	int conn =
-		accept4(socket_fd(v), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (conn < 0) {
-		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-			return;
-		/* It would be readable for ever. */
-		log_warning("port", "%s: can't take a front end: %s",
-			    v->port.name, strerror(errno));
-		(void)listen_on(v, false);
-		redial_later(v);
-		return;
-	}
-	if (v->session.conn >= 0 && hung_up(v->session.conn))
-		vhost_session_end(&v->session, NULL);
-	if (v->session.conn < 0) {
-		begin(v, conn);
-		return;
-	}
-	log_notice("port", "%s: a second front end is sent away", v->port.name);
-	close(conn);
-}
-
-static bool is_connected(int fd)
-{
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-
-	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
-}
-
-/* Begin with what the grant has, in a descriptor of our own. */
-static bool begin_connected(struct vhost_user *v, int fd)
-{
-	int conn;
-
-	if (!is_connected(fd) || hung_up(fd))
-		return false;
-	conn = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (conn >= 0)
-		begin(v, conn);
-	return v->session.conn >= 0;
-}
-
-/* role=client: connect again, or have the keeper do it. */
-static bool dial(struct vhost_user *v)
-{
-	const struct port_keeper *keeper = port_keeper();
-	struct error err;
-	bool there;
-	int fd;
-
-	if (!keeper)
-		return vhost_user_renew(&v->rq, &v->grant, &err) == 0 &&
-		       begin_connected(v, socket_fd(v));
-	if (keeper->renew(keeper->ctx, &v->rq, &v->grant, &fd) < 0)
-		return false;
-	there = begin_connected(v, fd);
-	close(fd);
-	return there;
-}
-
-static void on_timer(struct vhost_user *v)
-{
-	uint64_t n;
-
-	(void)!read(v->timer, &n, sizeof(n));
-	if (v->rq.vhost_user.client ? v->session.conn < 0 && !dial(v)
-				    : !listen_on(v, true))
-		redial_later(v);
-}
-
-static void on_event(struct vhost_user *v)
-{
-	eventfd_t n;
-
-	(void)eventfd_read(v->events, &n);
-	vhost_session_check(&v->session);
-}
-
-static void control_one(struct vhost_user *v, int fd)
-{
-	bool was = v->session.conn >= 0;
-
-	if (fd == v->events)
-		on_event(v);
-	else if (fd == v->timer)
-		on_timer(v);
-	else if (fd == v->session.conn)
-		vhost_session_serve(&v->session);
-	else if (fd == socket_fd(v) && v->listening)
-		accept_one(v);
-	if (was && v->session.conn < 0 && v->rq.vhost_user.client)
-		redial_later(v);
-}
-
 /* ---- State ---- */
 
 static bool runs(const struct vhost_session *s, unsigned int first)
@@ -501,37 +216,22 @@ static bool runs(const struct vhost_session *s, unsigned int first)
 	return false;
 }
 
-static void vhost_user_state(struct port *p, struct port_state *state)
+void vhost_user_state(struct port *p, struct port_state *state)
 {
-	const struct vhost_session *s = &to_vhost(p)->session;
+	const struct vhost_user *v = vhost_user_of(p);
+	const struct vhost_session *s = &v->session;
 
 	state->carrier = s->conn >= 0 && runs(s, 0) && runs(s, 1);
-	state->condition = s->conn < 0	    ? "waiting"
+	state->condition = s->conn < 0	    ? v->shut ? "shut" : "waiting"
 			   : s->broken	    ? "broken"
 			   : state->carrier ? "running"
 					    : "connected";
 	state->reason = vhost_session_problem(s);
 }
 
-static bool vhost_user_control(struct port *p)
-{
-	struct vhost_user *v = to_vhost(p);
-	struct port_state old, new;
-	struct epoll_event e[4];
-	int n;
-
-	vhost_user_state(p, &old);
-	n = epoll_wait(p->control_fd, e, sizeof(e) / sizeof(e[0]), 0);
-	for (int i = 0; i < n; i++)
-		control_one(v, e[i].data.fd);
-	vhost_user_state(p, &new);
-	return old.carrier != new.carrier || old.condition != new.condition ||
-	       old.reason != new.reason;
-}
-
 void vhost_user_info(struct port *p, struct vhost_user_info *info)
 {
-	const struct vhost_session *s = &to_vhost(p)->session;
+	const struct vhost_session *s = &vhost_user_of(p)->session;
 	const struct vhost_state *state = s->state;
 
 	memset(info, 0, sizeof(*info));
@@ -590,7 +290,7 @@ static int open_descriptors(struct vhost_user *v, struct error *err)
 	v->events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	v->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (v->port.control_fd < 0 || v->events < 0 || v->timer < 0 ||
-	    !control_add(v, v->events) || !control_add(v, v->timer))
+	    !vhost_user_watch(v, v->events) || !vhost_user_watch(v, v->timer))
 		return no_descriptor(v, err);
 	for (unsigned int i = 0; i < v->port.queues; i++) {
 		int r = open_queue(v, i, err);
@@ -603,13 +303,7 @@ static int open_descriptors(struct vhost_user *v, struct error *err)
 
 static int open_session(struct vhost_user *v, struct error *err)
 {
-	const struct vhost_session_hooks hooks = {
-		.ring = hook_ring,
-		.features = hook_features,
-		.announce = hook_announce,
-		.leave = hook_leave,
-		.ctx = v,
-	};
+	const struct vhost_session_hooks hooks = vhost_user_hooks(v);
 	void *state = mmap(NULL, VHOST_STATE_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_SHARED, v->grant.fd[VHOST_GRANT_STATE], 0);
 	int r;
@@ -628,7 +322,7 @@ static int open_session(struct vhost_user *v, struct error *err)
 
 static void vhost_user_close(struct port *p)
 {
-	struct vhost_user *v = to_vhost(p);
+	struct vhost_user *v = vhost_user_of(p);
 	int fds[] = { p->control_fd, v->events, v->timer };
 
 	if (v->session.line)
@@ -645,35 +339,6 @@ static void vhost_user_close(struct port *p)
 			close(v->queue[i].nudge);
 	}
 	free(v);
-}
-
-/* There is no earlier process, or nothing of its is of use. */
-static void start(struct vhost_user *v)
-{
-	if (!v->rq.vhost_user.client) {
-		if (!listen_on(v, true))
-			redial_later(v);
-		return;
-	}
-	if (v->session.conn < 0 && !begin_connected(v, socket_fd(v)))
-		redial_later(v);
-}
-
-static void vhost_user_take_over(struct port *p)
-{
-	struct vhost_user *v = to_vhost(p);
-
-	if (v->session.conn >= 0 && v->state->busy) {
-		/* Nobody but us can go on with it, nor has: it would be over,
-		 * which we'll see. Rings that ran on have been given up. */
-		vhost_session_check(&v->session);
-		return;
-	}
-	vhost_session_forget(&v->session);
-	if (vhost_session_resume(&v->session) &&
-	    !control_add(v, v->session.conn))
-		vhost_session_end(&v->session, "no memory to wait for it");
-	start(v);
 }
 
 static struct port *vhost_user_open(const struct port_request *rq,
@@ -698,7 +363,8 @@ static struct port *vhost_user_open(const struct port_request *rq,
 	port_init(&v->port, &port_ops_vhost_user, rq, grant);
 	v->rq = *rq;
 	v->grant = *grant;
-	v->redial_ms = REDIAL_MIN_MS;
+	v->redial_ms = VHOST_REDIAL_MIN_MS;
+	v->shut_ms = VHOST_SHUT_MIN_MS;
 	v->port.queues = rq->vhost_user.queues ? rq->vhost_user.queues : 1;
 	v->events = v->timer = -1;
 	for (unsigned int i = 0; i < VHOST_QUEUES_MAX; i++)
@@ -712,7 +378,7 @@ static struct port *vhost_user_open(const struct port_request *rq,
 	}
 	if (!grant->resumed) {
 		vhost_session_reset(&v->session);
-		start(v);
+		vhost_user_start(v);
 	}
 	return &v->port;
 }

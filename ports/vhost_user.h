@@ -3,18 +3,23 @@
  *
  * The other end is a *front end*: QEMU, User-Mode Linux, cloud-hypervisor, or
  * DPDK's virtio-user. It speaks the vhost-user protocol (QEMU's
- * docs/interop/vhost-user) over a Unix socket: it passes its guest's memory,
- *says where in it the rings are, and from then on frames are copied between the
+ * docs/interop/vhost-user) over a Unix socket: it passes its guest's memory and
+ * says where in it the rings are. From then on frames are copied between the
  * memories of two guests by the worker, without the kernel.
  *
  *	vhost_user_acquire.c  the socket: listened on (role=server), or
- *connected to (role=client, again and again). May need privilege vhost_msg.[ch]
- *messages on the wire vhost_session.c       what the front end asks for: main
- *thread vhost_mem.[ch]        its memory; what it takes away under us; the
- *dirty log vhost_ring.h          a ring: vhost_ring.c what both kinds share,
+ *	                      connected to (role=client, again and again). May
+ *	                      need privilege
+ *	vhost_user.c          the port: rx, tx, its queues
+ *	vhost_user_control.c  what comes by the socket; dialling again
+ *	vhost_session.h       what the front end asks for
+ *	vhost_msg.h           messages on the wire
+ *	vhost_mem.h           its memory; what it takes away under us; the
+ *	                      dirty log
+ *	vhost_ring.h          a ring: vhost_ring.c what both kinds share,
  *	                      vhost_split.c, vhost_packed.c
  *	vhost_state.h         what a next process needs to go on, in shared
- *memory vhost_user.c          the port: rx, tx, its queues and locks
+ *	                      memory
  *
  * Grant, by enum vhost_grant_fd: the socket that is listened on, or the
  * connection (client; a socket that isn't connected where nobody is there yet);
@@ -33,6 +38,9 @@
  * The front end and its guest are hostile. What they can break is their own
  * port: it is `broken` then, with a reason (port.link's event, `port show`),
  * takes and sends nothing, and is well again when the front end begins anew.
+ * One that keeps a thread of ours waiting (vhost_call.h), or passes a
+ * descriptor that might, is hung up on, and the port is `shut` for 10 s, twice
+ * as long each time.
  *
  * Threads: as port.h has them.
  */

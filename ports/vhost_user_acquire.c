@@ -9,6 +9,7 @@
  */
 #include "ports/vhost_user.h"
 
+#include "base/fds.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
@@ -495,8 +496,12 @@ static void open_folder_again(const struct port_request *rq,
 static int replace(struct port_grant *grant, unsigned int i, int fd,
 		   struct error *err)
 {
-	int r = dup3(fd, grant->fd[i], O_CLOEXEC) < 0 ? -errno : 0;
+	/* Whoever waits in it has sent what they liked. */
+	int old = fcntl(grant->fd[i], F_DUPFD_CLOEXEC, 0);
+	int r = old < 0 || dup3(fd, grant->fd[i], O_CLOEXEC) < 0 ? -errno : 0;
 
+	if (old >= 0)
+		(void)fds_discard(&old, 1);
 	close(fd);
 	return r < 0 ? error_set(err, -r, "no-descriptor", NULL,
 				 "can't replace a descriptor: %s", strerror(-r))
@@ -562,5 +567,10 @@ void vhost_user_release(const struct port_request *rq, struct port_grant *grant)
 
 		remove_file(&l, grant->fd[VHOST_GRANT_FOLDER], name);
 	}
-	port_grant_close(grant);
+	/* Somebody may wait in the socket, and have sent what they liked. */
+	if (grant->nfds)
+		(void)fds_discard(&grant->fd[VHOST_GRANT_SOCKET], 1);
+	for (unsigned int i = VHOST_GRANT_SOCKET + 1; i < grant->nfds; i++)
+		close(grant->fd[i]);
+	grant->nfds = 0;
 }

@@ -11,8 +11,10 @@
  *
  *	TC    the filter that netdev_guard puts in, with fastpath_kernel_tc()
  *	XDP   a bpf_link of ours, in driver mode; it ends with this process.
- *Only on TAPs, which lose nothing of a frame by it that the program can't make
- *good (see fastpath.bpf.c), and only where the kernel takes the program at all.
+ *
+ * XDP is only for TAPs, which lose nothing of a frame by it that the program
+ * can't make good (see fastpath.bpf.c), and only where the kernel takes the
+ * program at all.
  *
  * Over an execve(2) maps and CPU port stay, while the programs are loaded anew:
  * those of the new version, on the old one's maps. A version whose maps are of

@@ -71,7 +71,7 @@ static void drop(struct grants_held *h, uint32_t number)
 
 	if (*fd < 0)
 		return;
-	close(*fd);
+	vhost_mem_discard(fd, 1);
 	*fd = -1;
 	h->n--;
 }

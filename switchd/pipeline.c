@@ -51,7 +51,8 @@ struct pipeline {
 	struct frame *frame;
 	/*
 	 * Runs: frames in a row from one address to another one, in one VLAN,
-	 * as most come. What the FDB says of them is asked once.
+	 * as most come. What the FDB says of them is asked once, and their
+	 * source is learned once. Frames that are dropped end no run.
 	 */
 	unsigned int nruns;
 	uint8_t run[FRAME_BATCH_MAX]; /* by frame: the run that it is of */
@@ -508,8 +509,8 @@ static void run_add(struct pipeline *pl, unsigned int i)
 	pl->run[i] = (uint8_t)(pl->nruns - 1);
 }
 
-/* Classify all; then fetch the FDB's buckets. Frames that are dropped
- * leave the batch: live[] holds the indexes of the others. */
+/* Classify all, find the runs, and fetch the FDB's buckets. Frames that are
+ * dropped leave the batch: live[] holds the indexes of the others. */
 static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
 				   uint8_t *live)
 {
@@ -535,8 +536,8 @@ static unsigned int batch_classify(struct pipeline *pl, unsigned int n,
 	return nlive;
 }
 
-/* A refused or static address is no reason to drop: the frame goes its way,
- * and the FDB has counted it. */
+/* A refused or static address is no reason to drop: the frames go their way,
+ * and the FDB has counted it, once a run. */
 static void batch_learn(struct pipeline *pl, uint32_t now_s)
 {
 	if (!(pl->in->decide.flags & DECIDE_LEARN))

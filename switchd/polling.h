@@ -24,8 +24,8 @@
  * for a while: asleep it gets the CPU sooner when a frame comes.
  *
  * Bulk is the other reason to sleep: where super-frames come, throughput is
- *what counts and not one frame's latency, and asleep a worker finds more of
- *them at a time.
+ * what counts and not one frame's latency, and asleep a worker finds more of
+ * them at a time.
  *
  * Plain data and plain functions: the caller has the clock. Threads: whoever
  * owns the struct.

@@ -13,8 +13,8 @@
  *
  * Without -r as fast as it goes; with -r that many frames a second in bursts
  * of -b. A frame goes back first, so that B's address is learned. With -p also
- *the CPU time of all threads of these processes. The answer is one JSON object.
- *One thread.
+ * the CPU time of all threads of these processes. The answer is one JSON
+ * object. One thread.
  */
 #include "tests/bench/tool.h"
 

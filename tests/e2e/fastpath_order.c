@@ -5,8 +5,8 @@
  *
  * The devices, three at least, are TAPs that are ports of one switch; the
  * program holds them as guests do. SINKs are held and read, and what comes
- *there doesn't count (a mirror's target). With -b their descriptors may sleep,
- *which makes the kernel take another way. Flows:
+ * there doesn't count (a mirror's target). With -b their descriptors may sleep,
+ * which makes the kernel take another way. Flows:
  *
  *	- from each device to each other one, by its address
  *	- from each device to an address that never sends, so is never known
@@ -18,12 +18,12 @@
  * can be full. What is lost keeps its place in the window.
  *
  * First each device hears a super-frame of each other one, by other addresses:
- *a TAP whose carrier has just come loses those until the kernel has set up its
+ * a TAP whose carrier has just come loses those until the kernel has set up its
  * queue. Prints "ready" when all flows flow, then sends until standard input
- *ends, waits for what is under way and prints a JSON object: frames sent,
- *received (those to all count at each reader), lost, twice, reordered, and
- *strays (at a device they weren't for: the switch didn't know the address).
- *Exit status: 0 if none was lost, twice or reordered.
+ * ends, waits for what is under way and prints a JSON object: frames sent,
+ * received (those to all count at each reader), lost, twice, reordered, and
+ * strays (at a device they weren't for: the switch didn't know the address).
+ * Exit status: 0 if none was lost, twice or reordered.
  *
  * Two threads: main sends, the other one reads.
  */

@@ -19,6 +19,10 @@ tests_e2e_ports_kernel_SOURCES = \
 	tests/e2e/ports_kernel_queues.c tests/e2e/ports_kernel_traffic.c \
 	tests/e2e/guest.c tests/e2e/guest.h \
 	tests/unit/superframe.c tests/unit/superframe.h
+test_programs += tests/e2e/vhost_hostile
+tests_e2e_vhost_hostile_SOURCES = tests/e2e/vhost_hostile.c \
+	tests/unit/vhost_front.c tests/unit/vhost_front.h \
+	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
 test_programs += tests/e2e/steady
 # Nothing of the switch is in it.
 tests_e2e_steady_LDADD =

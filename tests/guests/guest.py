@@ -17,10 +17,12 @@ several processes that must all go together. Everything that waits has a
 deadline and raises GuestError with the console's last words.
 """
 
+import json
 import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import time
 
@@ -33,6 +35,11 @@ QEMU_MACHINE = [
     "-accel", "tcg", "-M", "microvm,pit=on,pic=on,rtc=on,isa-serial=on",
     "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
     "-serial", "stdio"]
+# The ordinary machine: its memory has a hole for the devices of old, so that a
+# vhost-user front end has more than one region to pass.
+QEMU_Q35 = [
+    "-accel", "tcg", "-M", "q35", "-nodefaults", "-no-user-config",
+    "-no-reboot", "-display", "none", "-serial", "stdio"]
 QEMU_CMDLINE = ("console=ttyS0 quiet panic=-1 nokaslr mitigations=off "
                 "tsc_early_khz=2000000 cryptomgr.notests "
                 "random.trust_cpu=on")
@@ -159,18 +166,85 @@ class Guest:
                 pass
 
 
-def qemu(name, folder, netdev, mac, device="", prefix=(), **popen):
+# pylint: disable-next=too-many-arguments
+def qemu(name, folder, netdev, mac, device="", prefix=(), more=(), q35=False,
+         **popen):
     """Starts a QEMU guest that boots from `folder` (see ./prepare).
 
     netdev  QEMU's -netdev argument without the id, e.g. "tap,ifname=t0"
     device  more properties of the virtio network device, e.g. ",csum=off"
     prefix  a command that starts QEMU, e.g. setpriv and its options
+    more    more of QEMU's arguments
+    q35     not a microvm, but a machine with PCI
     """
+    # QEMU 7.2 crashes under TCG when a vhost-user device has MSI-X vectors.
+    model = ("virtio-net-pci,vectors=0,romfile=" if q35 else
+             "virtio-net-device")
     return Guest(name, [
-        *prefix, "qemu-system-x86_64", *QEMU_MACHINE, "-m", "128",
+        *prefix, "qemu-system-x86_64", *(QEMU_Q35 if q35 else QEMU_MACHINE),
+        "-m", "128",
         "-kernel", f"{folder}/vmlinux", "-initrd", f"{folder}/qemu.cpio",
         "-append", QEMU_CMDLINE, "-netdev", f"{netdev},id=n0",
-        "-device", f"virtio-net-device,netdev=n0,mac={mac}{device}"], **popen)
+        "-device", f"{model},netdev=n0,mac={mac}{device}", *more], **popen)
+
+
+def qemu_vhost(name, folder, path, mac, queues=1, banks=1, legacy=False,
+               **options):
+    """Starts a QEMU guest as a vhost-user front end.
+
+    path     of the socket, and how QEMU has it: "/run/s,reconnect=1",
+             "/run/s,server=on,wait=off"
+    queues   pairs of them
+    banks    of memory, each a file of its own; several: needs q35
+    legacy   virtio as it was before version 1.0
+    options  as qemu() has them
+    """
+    more = [*options.pop("more", ()), "-chardev", f"socket,id=c0,path={path}"]
+    for bank in range(banks):
+        more += ["-object", f"memory-backend-memfd,id=mem{bank},"
+                 f"size={128 // banks}M,share=on"]
+        if banks > 1:
+            more += ["-numa", f"node,memdev=mem{bank}"]
+    if banks == 1:
+        more += ["-machine", "memory-backend=mem0"]
+    if not legacy:
+        more += ["-global", "virtio-mmio.force-legacy=off"]
+    netdev = "vhost-user,chardev=c0"
+    if queues > 1:
+        netdev += f",queues={queues}"
+        options["device"] = options.get("device", "") + ",mq=on"
+    return qemu(name, folder, netdev, mac, more=more, **options)
+
+
+class Qmp:
+    """QEMU's monitor: "-qmp unix:PATH,server=on,wait=off"."""
+
+    def __init__(self, path, owner, seconds=BOOT_SECONDS):
+        deadline = time.monotonic() + seconds
+        self.owner = owner
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(seconds)
+        while self.socket.connect_ex(path):
+            if time.monotonic() > deadline or owner.process.poll() is not None:
+                owner.fail("its monitor isn't there")
+            time.sleep(0.02)
+        self.file = self.socket.makefile("rw")
+        self.file.readline()
+        self.run("qmp_capabilities")
+
+    def run(self, command, **arguments):
+        """Runs a command; returns what it returns."""
+        self.file.write(json.dumps({"execute": command,
+                                    "arguments": arguments}) + "\n")
+        self.file.flush()
+        for line in self.file:
+            answer = json.loads(line)
+            if "error" in answer:
+                self.owner.fail(f"{command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+        self.owner.fail(f"{command}: the monitor is gone")
+        return None
 
 
 def _needs_xstate():
@@ -211,6 +285,51 @@ FETCH = (r"printf 'GET /sent HTTP/1.0\r\n\r\n' | nc {} 80 | "
          r">/tmp/got")
 
 
+class Sink:
+    """A guest takes a stream of TCP from `address`, port 99."""
+
+    def __init__(self, guest, address):
+        self.guest = guest
+        # The sum goes through a pipe, which is waited for when it's opened.
+        guest.check("rm -f /tmp/got.sum && mkfifo /tmp/got.sum")
+        guest.check(f"{{ sum=$(nc {address} 99 | sha256sum); "
+                    "echo $sum >/tmp/got.sum; } &")
+
+    def sum(self, seconds=COMMAND_SECONDS):
+        """When the stream has ended: the SHA-256 sum of what arrived."""
+        return self.guest.check("cat /tmp/got.sum", seconds).split()[0]
+
+
+class Stream:
+    """A TCP stream from one guest to the other's `address`, as fast as it
+    goes, until finish() is called. One at a time for a guest."""
+
+    # Random bytes, again and again, and what is their sum in the end.
+    SOURCE = ("#!/bin/sh",
+              "{ sum=$(sha256sum </tmp/copy); echo $sum >/tmp/sent.sum; } &",
+              "while [ ! -e /tmp/stop ]; do cat /tmp/block; done |"
+              " tee /tmp/copy")
+
+    def __init__(self, source, sink, address):
+        """`address` is the source's: the sink calls it."""
+        self.source = source
+        lines = " ".join(f"'{line}'" for line in self.SOURCE)
+        source.check("rm -f /tmp/stop /tmp/sent.sum /tmp/copy && mkfifo "
+                     f"/tmp/copy /tmp/sent.sum && printf '%s\\n' {lines} "
+                     ">/tmp/source && chmod +x /tmp/source && "
+                     "dd if=/dev/urandom of=/tmp/block bs=1000 count=999")
+        source.check("nc -l -p 99 -e /tmp/source >/dev/null 2>&1 &")
+        source.check("until netstat -ltn | grep -q :99; do :; done")
+        self.sink = Sink(sink, address)
+
+    def finish(self, seconds=COMMAND_SECONDS):
+        """Ends the stream; returns the SHA-256 sums of what was sent and of
+        what arrived."""
+        self.source.check("touch /tmp/stop")
+        return (self.source.check("cat /tmp/sent.sum", seconds).split()[0],
+                self.sink.sum(seconds))
+
+
 def transfer(source, sink, address, megabytes=8):
     """Moves a random file over TCP from one guest to the other, which
     fetches it from `address`. Returns both SHA-256 sums, made on either
@@ -221,3 +340,10 @@ def transfer(source, sink, address, megabytes=8):
     return tuple(each.check(f"sha256sum {path}").split()[0]
                  for each, path in ((source, "/tmp/sent"),
                                     (sink, "/tmp/got")))
+
+
+def same_file(source, sink, address, megabytes=4):
+    """transfer() of a file that must arrive unchanged."""
+    sent, got = transfer(source, sink, address, megabytes)
+    if sent != got:
+        sink.fail(f"{sent} from {address} became {got}")

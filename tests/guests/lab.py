@@ -22,14 +22,18 @@ touched, so there is nothing to clean up.
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import traceback
 
@@ -44,9 +48,12 @@ TEST_SECONDS = 120      # for a whole test: it hangs
 START_SECONDS = 10      # for the switch to start or stop
 EVENT_SECONDS = 10      # for something that should happen at once
 
+DIES_QUICKLY = 2        # seconds; the monitor's idea of that
+
 # The default place: hooks and helper find it without being told.
 SOCKET = "/run/switchd/switchd.sock"
 FOLDER = "/run/lab"     # files of the test
+VHOST = "/run/vhost-user"   # sockets that the switch may use unless told
 BOOT = "/run/boot"      # what prepare made, readable by any user
 
 # <sched.h>, <sys/prctl.h>, <sys/mount.h>
@@ -57,6 +64,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "bochs": "bochs",
             "linux.uml": "user-mode-linux", "dnsmasq": "dnsmasq-base",
             "setpriv": "util-linux", "ip": "iproute2",
+            "dpdk-testpmd": "dpdk-dev", "ping": "iputils-ping",
             "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
             "/usr/share/seabios/vgabios-stdvga.bin": "seabios",
             "/usr/lib/ipxe/qemu/pxe-ne2k_pci.rom": "ipxe-qemu"}
@@ -85,6 +93,72 @@ def command(*argv):
         raise AssertionError(f"{' '.join(argv)} exits with "
                              f"{done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+class Ping:
+    """Pings from the test's own namespace, in the background."""
+
+    def __init__(self, address, interval=0.01):
+        self.address = address
+        # A file: a pipe could be full.
+        with tempfile.TemporaryFile("w+", dir=FOLDER) as file:
+            self.output = os.fdopen(os.dup(file.fileno()), encoding="ascii")
+            # pylint: disable=consider-using-with
+            self.process = subprocess.Popen(
+                ["ping", "-n", "-i", str(interval), "-W", "5", address],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+
+    def finish(self):
+        """Ends them; returns how many were answered, and how many weren't,
+        of those before the last answer: the others may be under way."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(START_SECONDS)
+        with self.output:
+            self.output.seek(0)
+            output = self.output.read()
+        answered = {int(number)
+                    for number in re.findall(r"icmp_seq=(\d+) ttl", output)}
+        assert answered, f"ping of {self.address}: {output[-500:]}"
+        return len(answered), max(answered) - len(answered)
+
+
+class Source(threading.Thread):
+    """Listens in the test's namespace and sends to who connects, as fast as
+    it goes, until finish() is called; guest.Stream's other half."""
+
+    BLOCK = 64 << 10
+
+    def __init__(self, address, port=99):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server((address, port))
+        self.ending = threading.Event()
+        self.sum = hashlib.sha256()
+        self.bytes = 0
+        self.start()
+
+    def run(self):
+        with self.socket, self.socket.accept()[0] as connection:
+            block = os.urandom(self.BLOCK)
+            while not self.ending.is_set():
+                connection.sendall(block)
+                self.sum.update(block)
+                self.bytes += len(block)
+
+    def finish(self):
+        """Ends it; returns the SHA-256 sum of all that was sent."""
+        self.ending.set()
+        self.join(EVENT_SECONDS)
+        assert not self.is_alive(), "the stream hangs"
+        return self.sum.hexdigest()
+
+
+def quiet():
+    """Has the namespace's devices say nothing of their own accord."""
+    for each in ("all", "default"):
+        with contextlib.suppress(FileNotFoundError), \
+                open(f"/proc/sys/net/ipv6/conf/{each}/disable_ipv6", "w",
+                     encoding="ascii") as file:
+            file.write("1")
 
 
 def dnsmasq(ifname):
@@ -198,10 +272,82 @@ class Switch:
         return {port["name"]: port
                 for port in self.result("port", "list")["ports"]}
 
+    def port(self, name):
+        """All that the switch says about a port."""
+        return self.result("port", "show", name)
+
+    def vhost(self, name, condition, seconds=EVENT_SECONDS):
+        """Waits until a vhost-user port is waiting, running or broken, and
+        returns what is known about its guest."""
+        def there():
+            known = self.port(name)["guest"]
+            return known if known["condition"] == condition else None
+        return until(there, f"port {name} is {condition}", seconds)
+
+    def grows(self, name, field, by, seconds=EVENT_SECONDS):
+        """Waits until a counter of a port has grown by that much."""
+        was = self.ports()[name][field]
+        until(lambda: self.ports()[name][field] >= was + by,
+              f"{field} of {name} grows from {was} by {by}", seconds)
+
     @staticmethod
     def events():
         """Subscribes to the notifications."""
         return Events()
+
+    def pid(self):
+        """The switch process: the monitor's child."""
+        path = "/proc/{0}/task/{0}/children".format(self.process.pid)
+        with open(path, encoding="ascii") as file:
+            return int(file.read().split()[0])
+
+    def kill(self, meanwhile=lambda: None):
+        """SIGKILL for the switch process; returns when the next answers.
+        `meanwhile` is called at once."""
+        self.wait_to_kill()
+        was = self.pid()
+        os.kill(was, signal.SIGKILL)
+        meanwhile()
+        until(lambda: self._answers() and self.pid() != was,
+              "the next switch process answers", START_SECONDS)
+
+    def wait_to_kill(self):
+        """Returns when it has run for a while: after some that died quickly
+        the monitor begins without what there was."""
+        pid = self.pid()
+        until(lambda: self._age(pid) > DIES_QUICKLY, "it runs for a while")
+
+    @staticmethod
+    def _age(pid):
+        """Seconds since a process began."""
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            began = int(file.read().rsplit(")", 1)[1].split()[19])
+        return (time.clock_gettime(time.CLOCK_BOOTTIME) -
+                began / os.sysconf("SC_CLK_TCK"))
+
+    def upgrade(self):
+        """Has the switch process replaced by a new one."""
+        was = self.pid()
+        self.result("switch", "upgrade")
+        until(lambda: self.pid() != was, f"process {was} has gone")
+
+    def cost(self):
+        """What both processes have used so far: CPU time in seconds, and how
+        often one of their threads went to sleep."""
+        ticks = sleeps = 0
+        for pid in (self.process.pid, self.pid()):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/stat",
+                          encoding="ascii") as file:
+                    # The name before it may contain anything.
+                    stat = file.read().rsplit(")", 1)[1].split()
+                ticks += int(stat[11]) + int(stat[12])
+                with open(f"/proc/{pid}/task/{task}/status",
+                          encoding="ascii") as file:
+                    sleeps += int(re.search(
+                        r"\nvoluntary_ctxt_switches:\s*(\d+)",
+                        file.read())[1])
+        return ticks / os.sysconf("SC_CLK_TCK"), sleeps
 
     def stop(self):
         """Ends the switch; returns its exit status."""
@@ -279,7 +425,7 @@ def _move_in(boot):
     # /run may be where it is.
     kept = os.open(boot, os.O_PATH | os.O_DIRECTORY)
     mount("run", "/run", "tmpfs")
-    for folder in (FOLDER, BOOT):
+    for folder in (FOLDER, VHOST, BOOT):
         os.mkdir(folder)
     mount(f"/proc/self/fd/{kept}", BOOT, None, MS_BIND)
     os.close(kept)

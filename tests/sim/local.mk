@@ -29,6 +29,9 @@ EXTRA_DIST += tests/sim/sim_kernel.bpf.c tests/sim/sim_copy.h \
 sim_tests += tests/sim/sim_learning
 tests_sim_sim_learning_SOURCES = tests/sim/sim_learning.c $(SIM)
 
+sim_tests += tests/sim/sim_runs
+tests_sim_sim_runs_SOURCES = tests/sim/sim_runs.c $(SIM)
+
 sim_tests += tests/sim/sim_frames
 tests_sim_sim_frames_SOURCES = tests/sim/sim_frames.c $(SIM)
 

@@ -136,6 +136,10 @@ struct sw *source_switch(unsigned int workers, bool threads)
 
 	assert_non_null(sw);
 	source_ops = port_ops_dummy;
+	/* Those look into a struct dummy, which a source has not. */
+	source_ops.take_over = NULL;
+	source_ops.control = NULL;
+	source_ops.state = NULL;
 	source_ops.rx = source_rx;
 	source_ops.close = source_close;
 	sink_ops = source_ops;

@@ -41,6 +41,7 @@ unit_tests += tests/unit/test_pcap_keeper
 unit_tests += tests/unit/test_pcap_resume
 unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_vhost_acquire
+unit_tests += tests/unit/test_vhost_call
 unit_tests += tests/unit/test_vhost_connect
 unit_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_vhost_mem
@@ -51,6 +52,7 @@ thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_pcap_keeper
 thread_tests += tests/unit/test_pcap_resume
 thread_tests += tests/unit/test_ring
+thread_tests += tests/unit/test_vhost_call
 thread_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_config_line
 unit_tests += tests/unit/test_fastpath_map
@@ -65,6 +67,7 @@ unit_tests += tests/unit/test_isolate_works
 EXTRA_DIST += tests/unit/isolate_fixture.h
 unit_tests += tests/unit/test_grants
 unit_tests += tests/unit/test_grants_held
+EXTRA_DIST += tests/unit/grants_rig.h
 unit_tests += tests/unit/test_monitor_calls
 unit_tests += tests/unit/test_monitor_save
 unit_tests += tests/unit/test_monitor_sockets
@@ -85,6 +88,9 @@ VHOST_DRIVER = tests/unit/vhost_driver.c tests/unit/vhost_driver.h \
 unit_tests += tests/unit/test_vhost_ring
 tests_unit_test_vhost_ring_SOURCES = tests/unit/test_vhost_ring.c \
 	$(VHOST_DRIVER)
+unit_tests += tests/unit/test_vhost_send
+tests_unit_test_vhost_send_SOURCES = tests/unit/test_vhost_send.c \
+	$(VHOST_DRIVER)
 VHOST_FRONT = tests/unit/vhost_front.c tests/unit/vhost_front.h \
 	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
 unit_tests += tests/unit/test_vhost_msg
@@ -95,6 +101,9 @@ tests_unit_test_vhost_session_SOURCES = tests/unit/test_vhost_session.c \
 unit_tests += tests/unit/test_vhost_memory
 tests_unit_test_vhost_memory_SOURCES = tests/unit/test_vhost_memory.c \
 	$(VHOST_FRONT)
+unit_tests += tests/unit/test_vhost_held_up
+tests_unit_test_vhost_held_up_SOURCES = tests/unit/test_vhost_held_up.c \
+	tests/unit/fuse.h $(VHOST_FRONT)
 unit_tests += tests/unit/test_vhost_hostile
 tests_unit_test_vhost_hostile_SOURCES = tests/unit/test_vhost_hostile.c \
 	$(VHOST_DRIVER)

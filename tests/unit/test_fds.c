@@ -5,18 +5,15 @@
 #include "base/fds.h"
 
 #include "tests/unit/fds.h"
+#include "tests/unit/fuse.h"
 #include "tests/unit/monitor_calls.h"
 
-#include <linux/fuse.h>
-#include <sched.h>
-#include <signal.h>
+#include <netinet/in.h>
+#include <seccomp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/timerfd.h>
-#include <sys/wait.h>
 
 #define CLOSERS 4 /* that many may wait, see fds.c */
 
@@ -87,124 +84,7 @@ static void what_is_plain_isnt_always_held(void **state)
 	}
 }
 
-/* ---- A file system whose server answers all but one question ---- */
-
-#define MESSAGE_MAX (1 << 17) /* FUSE wants room for a write, too */
-
-struct fuse {
-	char dir[64], file[80];
-	pid_t server;
-};
-
-static void answer(int dev, uint64_t unique, int error, const void *p, size_t n)
-{
-	char buf[512];
-	struct fuse_out_header h = { .len = (uint32_t)(sizeof(h) + n),
-				     .error = error,
-				     .unique = unique };
-
-	memcpy(buf, &h, sizeof(h));
-	if (n)
-		memcpy(buf + sizeof(h), p, n);
-	if (write(dev, buf, h.len) < 0 && errno != ENOENT)
-		_exit(1);
-}
-
-static struct fuse_attr attributes(uint64_t ino)
-{
-	return (struct fuse_attr){
-		.ino = ino,
-		.nlink = 1,
-		.size = 4096,
-		.mode = ino == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0666,
-	};
-}
-
-static void serve_one(int dev, const struct fuse_in_header *in)
-{
-	struct fuse_init_out init = { .major = FUSE_KERNEL_VERSION,
-				      .minor = 31,
-				      .max_write = 4096 };
-	struct fuse_entry_out entry = { .nodeid = 2, .attr = attributes(2) };
-	struct fuse_attr_out attr = { .attr = attributes(in->nodeid) };
-	struct fuse_open_out open = { .fh = 1 };
-
-	switch (in->opcode) {
-	case FUSE_INIT:
-		answer(dev, in->unique, 0, &init, sizeof(init));
-		break;
-	case FUSE_LOOKUP:
-		answer(dev, in->unique, 0, &entry, sizeof(entry));
-		break;
-	case FUSE_GETATTR:
-		answer(dev, in->unique, 0, &attr, sizeof(attr));
-		break;
-	case FUSE_OPEN:
-		answer(dev, in->unique, 0, &open, sizeof(open));
-		break;
-	case FUSE_FLUSH: /* somebody closes it, and waits */
-	case FUSE_FORGET:
-	case FUSE_BATCH_FORGET:
-		break;
-	default:
-		answer(dev, in->unique, -ENOSYS, NULL, 0);
-	}
-}
-
-static void serve(int dev)
-{
-	static char buf[MESSAGE_MAX];
-
-	while (read(dev, buf, sizeof(buf)) >= 0 || errno == EINTR ||
-	       errno == ENOENT)
-		serve_one(dev, (const struct fuse_in_header *)buf);
-	_exit(0);
-}
-
-/* In a mount namespace of this process's. Returns whether it can be had. */
-static bool fuse_begin(struct fuse *f)
-{
-	int dev = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	char options[96];
-
-	if (dev < 0 || unshare(CLONE_NEWNS) < 0 ||
-	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		if (dev >= 0)
-			close(dev);
-		return false;
-	}
-	strcpy(f->dir, "/tmp/test_discard.XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->file, sizeof(f->file), "%s/file", f->dir);
-	snprintf(options, sizeof(options),
-		 "fd=%d,rootmode=40000,user_id=0,group_id=0", dev);
-	assert_int_equal(mount("test", f->dir, "fuse", 0, options), 0);
-	f->server = fork();
-	if (f->server == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails */
-		serve(dev);
-	}
-	assert_true(f->server > 0);
-	close(dev); /* so that all is over when the server is */
-	return true;
-}
-
-/* Who waits for it needn't any more. */
-static void fuse_end(struct fuse *f)
-{
-	kill(f->server, SIGKILL);
-	waitpid(f->server, NULL, 0);
-	umount2(f->dir, MNT_DETACH);
-	rmdir(f->dir);
-}
-
-static int fuse_open(const struct fuse *f)
-{
-	int fd = open(f->file, O_RDWR | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	return fd;
-}
+/* ---- Files of FUSE ---- */
 
 static bool is_open(int fd)
 {
@@ -252,6 +132,114 @@ static void file_whose_close_waits_holds_nobody_up(void **state)
 	alarm(0);
 }
 
+/* The switch process may make no process. */
+static void forbid_processes(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+
+	assert_non_null(ctx);
+	assert_int_equal(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
+					  SCMP_SYS(clone3), 0),
+			 0);
+	assert_int_equal(seccomp_load(ctx), 0);
+	seccomp_release(ctx);
+}
+
+/* In a process of its own. Ends with status 0, or by a failed assertion. */
+static void discard_by_threads(const struct fuse *f)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), fd[CLOSERS + 1];
+
+	forbid_processes();
+	alarm(PROMPT_S);
+	/* Quick ones aren't in the way of others. */
+	for (int i = 0; i < 3 * CLOSERS; i++) {
+		fd[0] = dup(null);
+		assert_int_equal(fds_discard(fd, 1), 0);
+	}
+	while (fds_stuck())
+		;
+	for (int i = 0; i < CLOSERS; i++) {
+		fd[i] = fuse_open(f);
+		assert_int_equal(fds_discard(&fd[i], 1), 0);
+		assert_false(is_open(fd[i]));
+	}
+	assert_true(fds_stuck());
+	fd[CLOSERS] = fuse_open(f);
+	assert_int_equal(fds_discard(&fd[CLOSERS], 1), -EBUSY);
+	assert_true(is_open(fd[CLOSERS]));
+	kill(f->server, SIGKILL);
+	while (fds_stuck())
+		;
+	assert_int_equal(fds_discard(&null, 1), 0);
+	_exit(0);
+}
+
+static void threads_wait_where_processes_may_not_be_made(void **state)
+{
+	struct fuse f;
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (!fuse_begin(&f))
+		skip();
+	child = fork();
+	if (child == 0)
+		discard_by_threads(&f);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	fuse_end(&f);
+	assert_int_equal(status, 0);
+}
+
+/* Two ends of a connection; what fd[0] has sent nobody has taken, and its close
+ * waits for that. */
+static void lingering(int fd[2])
+{
+	const struct linger on = { .l_onoff = 1, .l_linger = 60 };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char stuff[1 << 16];
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &len), 0);
+	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd[0], (struct sockaddr *)&a, sizeof(a)), 0);
+	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd[1] >= 0);
+	close(listener);
+	assert_int_equal(
+		setsockopt(fd[0], SOL_SOCKET, SO_LINGER, &on, sizeof(on)), 0);
+	while (send(fd[0], stuff, sizeof(stuff), MSG_DONTWAIT) > 0)
+		;
+}
+
+static void what_waits_in_a_socket_holds_nobody_up(void **state)
+{
+	unsigned int before = fds_count();
+	struct proto_msg m = question(PROTO_KEEP);
+	int tcp[2], pair[2];
+
+	(void)state;
+	alarm(PROMPT_S);
+	lingering(tcp);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(proto_send(pair[0], &m, tcp, 1), 0);
+	/* The one in the socket is the last one. */
+	close(tcp[0]);
+	assert_int_equal(fds_discard(&pair[1], 1), 0);
+	assert_true(fds_stuck());
+	close(pair[0]);
+	close(tcp[1]);
+	settle(before);
+	alarm(0);
+}
+
 static void monitor_answers_whatever_came_with_a_call(void **state)
 {
 	struct monitor_rig *r = *state;
@@ -284,6 +272,8 @@ int main(void)
 		cmocka_unit_test(files_and_other_sockets_are_neither),
 		cmocka_unit_test(what_is_plain_isnt_always_held),
 		cmocka_unit_test(file_whose_close_waits_holds_nobody_up),
+		cmocka_unit_test(threads_wait_where_processes_may_not_be_made),
+		cmocka_unit_test(what_waits_in_a_socket_holds_nobody_up),
 		RIG(monitor_answers_whatever_came_with_a_call),
 	};
 

@@ -1,90 +1,17 @@
-#include "switchd/grants.h"
+#include "tests/unit/grants_rig.h"
 
-#include "tests/unit/fds.h"
-
-/* cmocka.h wants these four before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Captures: the one type that needs no privilege. */
-struct rig {
-	char dir[64];
-	struct policy policy;
-	struct grants t;
-	struct port_grant out;
-	struct error err;
-	unsigned int fds;
-};
-
-static int setup(void **state)
-{
-	struct rig *r = calloc(1, sizeof(*r));
-	json_t *allow;
-
-	assert_non_null(r);
-	strcpy(r->dir, "/tmp/test_grants.XXXXXX");
-	assert_non_null(mkdtemp(r->dir));
-	allow = json_pack("{s:[s+]}", "files", r->dir, "/*");
-	assert_int_equal(policy_init(&r->policy, allow), 0);
-	json_decref(allow);
-	r->fds = fds_count();
-	grants_init(&r->t, 8);
-	*state = r;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-	char cmd[96];
-	int leaked;
-
-	grants_fini(&r->t);
-	leaked = fds_count() != r->fds;
-	policy_fini(&r->policy);
-	snprintf(cmd, sizeof(cmd), "rm -r %s", r->dir);
-	/* The command is this test's own. NOLINTNEXTLINE(cert-env33-c) */
-	leaked |= system(cmd) != 0;
-	free(r);
-	return leaked ? -1 : 0;
-}
-
-static struct port_request ask_for(const struct rig *r, const char *name)
-{
-	struct port_request rq;
-
-	memset(&rq, 0, sizeof(rq));
-	strcpy(rq.type, "pcap");
-	snprintf(rq.name, sizeof(rq.name), "%s", name);
-	snprintf(rq.pcap.file, sizeof(rq.pcap.file), "%.60s/%.60s", r->dir,
-		 name);
-	return rq;
-}
-
-static int acquire(struct rig *r, const struct port_request *rq,
-		   unsigned int slot)
-{
-	return grants_acquire(&r->t, &r->policy, rq, slot, &r->out, &r->err);
-}
-
 /* Acquire what must be had; returns its handle. */
 static uint32_t have(struct rig *r, const char *name, unsigned int slot)
 {
-	struct port_request rq = ask_for(r, name);
+	struct port_request rq = rig_ask(r, name);
 
-	assert_int_equal(acquire(r, &rq, slot), 0);
+	assert_int_equal(rig_acquire(r, &rq, slot), 0);
 	assert_int_not_equal(r->out.handle, 0);
 	return r->out.handle;
 }
@@ -190,11 +117,11 @@ static void restarted_process_that_asks_for_the_same_gets_the_same(void **state)
 {
 	struct rig *r = *state;
 	uint32_t h = have(r, "a", 0);
-	struct port_request rq = ask_for(r, "a");
+	struct port_request rq = rig_ask(r, "a");
 	int fd = r->out.fd[0];
 
 	/* As long as it's somebody's: a second capture into one file. */
-	assert_int_equal(acquire(r, &rq, 0), -EBUSY);
+	assert_int_equal(rig_acquire(r, &rq, 0), -EBUSY);
 	assert_string_equal(r->err.reason, "file-busy");
 	grants_unclaim(&r->t, 0);
 	assert_int_equal(have(r, "a", 1), h);
@@ -208,7 +135,7 @@ static void restarted_process_that_asks_for_the_same_gets_the_same(void **state)
 static void what_is_held_isnt_given_against_the_policy(void **state)
 {
 	struct rig *r = *state;
-	struct port_request rq = ask_for(r, "a");
+	struct port_request rq = rig_ask(r, "a");
 	json_t *allow = json_pack("{s:[]}", "files");
 
 	have(r, "a", 0);
@@ -216,7 +143,7 @@ static void what_is_held_isnt_given_against_the_policy(void **state)
 	policy_fini(&r->policy);
 	assert_int_equal(policy_init(&r->policy, allow), 0);
 	json_decref(allow);
-	assert_int_equal(acquire(r, &rq, 0), -EPERM);
+	assert_int_equal(rig_acquire(r, &rq, 0), -EPERM);
 	assert_string_equal(r->err.reason, "not-allowed");
 }
 
@@ -224,35 +151,35 @@ static void leftover_in_the_way_is_released(void **state)
 {
 	struct rig *r = *state;
 	uint32_t a = have(r, "a", 0), b = have(r, "b", 0);
-	struct port_request rq = ask_for(r, "a");
+	struct port_request rq = rig_ask(r, "a");
 
 	grants_unclaim(&r->t, 0);
 	assert_non_null(grants_find(&r->t, b, 0, true));
 	rq.pcap.snaplen = 100;
-	assert_int_equal(acquire(r, &rq, 0), 0);
+	assert_int_equal(rig_acquire(r, &rq, 0), 0);
 	assert_false(r->out.resumed);
 	assert_null(grants_find(&r->t, a, 0, true));
 	assert_int_equal(grants_count(&r->t), 2);
 	/* Not what somebody claims. */
-	rq = ask_for(r, "b");
+	rq = rig_ask(r, "b");
 	strcpy(rq.pcap.filter, "arp");
-	assert_int_equal(acquire(r, &rq, 0), -EBUSY);
+	assert_int_equal(rig_acquire(r, &rq, 0), -EBUSY);
 	assert_non_null(find(r, b, 0));
 }
 
 static void there_is_a_bound(void **state)
 {
 	struct rig *r = *state;
-	struct port_request rq = ask_for(r, "more");
+	struct port_request rq = rig_ask(r, "more");
 	uint32_t h = 0;
 
 	for (char name[2] = "a"; *name < 'a' + 8; (*name)++)
 		h = have(r, name, 0);
-	assert_int_equal(acquire(r, &rq, 0), -ENOSPC);
+	assert_int_equal(rig_acquire(r, &rq, 0), -ENOSPC);
 	assert_string_equal(r->err.reason, "too-many-ports");
 	assert_false(exists(r, "more"));
 	grants_release(&r->t, find(r, h, 0), 0);
-	assert_int_equal(acquire(r, &rq, 0), 0);
+	assert_int_equal(rig_acquire(r, &rq, 0), 0);
 }
 
 static void bound_is_one_that_handles_can_tell(void **state)
@@ -268,7 +195,7 @@ static void bound_is_one_that_handles_can_tell(void **state)
 static void what_isnt_allowed_leaves_nothing_behind(void **state)
 {
 	struct rig *r = *state;
-	struct port_request rq = ask_for(r, "a");
+	struct port_request rq = rig_ask(r, "a");
 	char link[96];
 
 	/* A folder of ours by name, another one in truth. */
@@ -276,7 +203,7 @@ static void what_isnt_allowed_leaves_nothing_behind(void **state)
 	assert_int_equal(symlink("/tmp", link), 0);
 	snprintf(rq.pcap.file, sizeof(rq.pcap.file), "%s/test_grants.%d", link,
 		 (int)getpid());
-	assert_int_equal(acquire(r, &rq, 0), -EPERM);
+	assert_int_equal(rig_acquire(r, &rq, 0), -EPERM);
 	assert_int_equal(access(rq.pcap.file, F_OK), -1);
 	assert_int_equal(grants_count(&r->t), 0);
 	assert_int_equal(fds_count(), r->fds);
@@ -300,7 +227,7 @@ static void adjust_changes_what_can_change(void **state)
 {
 	struct rig *r = *state;
 	struct grant *g = find(r, have(r, "a", 0), 0);
-	struct port_request rq = ask_for(r, "b");
+	struct port_request rq = rig_ask(r, "b");
 
 	rq.mtu = 1400;
 	rq.enabled = true;
@@ -449,7 +376,7 @@ static void table_that_cant_be_read_leaves_descriptors_as_they_were(
 static void lowered_bound_refuses_new_grants_and_keeps_the_old(void **state)
 {
 	struct rig *r = *state;
-	struct port_request rq = ask_for(r, "more");
+	struct port_request rq = rig_ask(r, "more");
 	int fd;
 
 	for (char name[2] = "a"; *name < 'a' + 8; (*name)++)
@@ -460,7 +387,7 @@ static void lowered_bound_refuses_new_grants_and_keeps_the_old(void **state)
 	assert_int_equal(grants_read(&r->t, fd), 0);
 	close(fd);
 	assert_int_equal(grants_count(&r->t), 8);
-	assert_int_equal(acquire(r, &rq, 0), -ENOSPC);
+	assert_int_equal(rig_acquire(r, &rq, 0), -ENOSPC);
 }
 
 /* Change one place of a table of one grant; is it refused? */
@@ -506,8 +433,6 @@ static void table_that_is_broken_is_refused(void **state)
 	close(g.grant.fd[0]);
 	close(g.grant.fd[1]);
 }
-
-#define RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -1,82 +1,23 @@
 /* What the monitor holds with a grant for the switch process to come. */
 #include "switchd/grants_held.h"
 
-#include "switchd/grants.h"
 #include "switchd/proto.h"
-#include "tests/unit/fds.h"
+#include "tests/unit/grants_rig.h"
 
-/* cmocka.h wants these four before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Grants are captures: the one type that needs no privilege. */
-struct rig {
-	char dir[64];
-	struct policy policy;
-	struct grants t;
-	unsigned int fds;
-};
-
-static int setup(void **state)
-{
-	struct rig *r = calloc(1, sizeof(*r));
-	json_t *allow;
-
-	assert_non_null(r);
-	strcpy(r->dir, "/tmp/test_held.XXXXXX");
-	assert_non_null(mkdtemp(r->dir));
-	allow = json_pack("{s:[s+]}", "files", r->dir, "/*");
-	assert_int_equal(policy_init(&r->policy, allow), 0);
-	json_decref(allow);
-	r->fds = fds_count();
-	grants_init(&r->t, 8);
-	*state = r;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-	char cmd[96];
-	int leaked;
-
-	grants_fini(&r->t);
-	leaked = fds_count() != r->fds;
-	policy_fini(&r->policy);
-	snprintf(cmd, sizeof(cmd), "rm -r %s", r->dir);
-	/* The command is this test's own. NOLINTNEXTLINE(cert-env33-c) */
-	leaked |= system(cmd) != 0;
-	free(r);
-	return leaked ? -1 : 0;
-}
-
 /* The grants are had in the order of their indexes. */
 static struct grant *have(struct rig *r, const char *name)
 {
-	struct port_request rq;
-	struct port_grant out;
-	struct error err;
+	struct port_request rq = rig_ask(r, name);
 
-	memset(&rq, 0, sizeof(rq));
-	strcpy(rq.type, "pcap");
-	strcpy(rq.name, name);
-	snprintf(rq.pcap.file, sizeof(rq.pcap.file), "%.60s/%s", r->dir, name);
-	assert_int_equal(grants_acquire(&r->t, &r->policy, &rq, 0, &out, &err),
-			 0);
-	return grants_find(&r->t, out.handle, 0, false);
+	assert_int_equal(rig_acquire(r, &rq, 0), 0);
+	return grants_find(&r->t, r->out.handle, 0, false);
 }
 
 static int event(void)
@@ -379,8 +320,6 @@ static void tail_that_is_broken_is_refused(void **state)
 	close(g.grant.fd[0]);
 	close(g.grant.fd[1]);
 }
-
-#define RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -2,6 +2,8 @@
  */
 #include "tests/unit/vhost_rig.h"
 
+#include "ports/vhost_chain.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
@@ -262,6 +264,90 @@ static void event_index_further_ahead_is_waited_for(void **state)
 	}
 }
 
+/* ---- a ring of a kind of its own: how the loop over publications asks ---- */
+
+static struct {
+	uint64_t buffer; /* guest address of one that there is always */
+	unsigned int published, asked;
+	unsigned int wants; /* a call for that publication */
+} endless;
+
+static bool endless_head(struct vhost_ring *r, struct vhost_head *h)
+{
+	(void)r;
+	*h = (struct vhost_head){ .d = { endless.buffer, 2048,
+					 VRING_DESC_F_WRITE, 0 } };
+	return true;
+}
+
+static bool endless_gather(struct vhost_ring *r, struct vhost_head *h,
+			   struct vhost_chain *c)
+{
+	(void)h;
+	(void)c;
+	return vhost_break(r, "all chains are flat");
+}
+
+static void endless_step(struct vhost_ring *r, const struct vhost_taken *t)
+{
+	(void)t;
+	r->avail++;
+}
+
+static void endless_publish(struct vhost_ring *r)
+{
+	endless.published++;
+	r->ntaken = 0;
+}
+
+static bool endless_wants_call(struct vhost_ring *r)
+{
+	(void)r;
+	endless.asked++;
+	return endless.published == endless.wants;
+}
+
+static bool endless_expect(struct vhost_ring *r, unsigned int n)
+{
+	(void)r;
+	(void)n;
+	return true;
+}
+
+static void guest_that_refills_meanwhile_is_asked_each_time(void **state)
+{
+	static const struct vhost_chain_ops ops = {
+		.head = endless_head,
+		.gather = endless_gather,
+		.step = endless_step,
+		.publish = endless_publish,
+		.wants_call = endless_wants_call,
+		.expect = endless_expect,
+	};
+	struct rig *g = *state;
+	struct frame f, *list[3 * VHOST_TAKEN_MAX];
+	enum drop_reason why = DROP_REASON_COUNT;
+	uint8_t data[60];
+
+	rig_start(g, 64, EVENT);
+	endless.buffer = rig_buffer(g, 2048);
+	rig_frame(&f, data, sizeof(data), 1);
+	for (unsigned int i = 0; i < 3 * VHOST_TAKEN_MAX; i++)
+		list[i] = &f;
+	for (unsigned int wants = 0; wants <= 3; wants++) {
+		endless.published = endless.asked = 0;
+		endless.wants = wants;
+		assert_int_equal(vhost_send_frames(&g->r, list,
+						   3 * VHOST_TAKEN_MAX, &why,
+						   &ops),
+				 3 * VHOST_TAKEN_MAX);
+		assert_int_equal(endless.published, 3);
+		assert_int_equal(endless.asked, 3);
+		assert_int_equal(rig_count(g->r.call), wants > 0);
+	}
+	assert_int_equal(why, DROP_REASON_COUNT);
+}
+
 static void ring_without_descriptors_for_events_works(void **state)
 {
 	struct rig *g = *state;
@@ -451,6 +537,7 @@ int main(void)
 		RIG_TEST(guest_that_wants_no_calls_gets_none),
 		RIG_TEST(event_index_calls_for_the_one_it_names),
 		RIG_TEST(event_index_further_ahead_is_waited_for),
+		RIG_TEST(guest_that_refills_meanwhile_is_asked_each_time),
 		RIG_TEST(ring_without_descriptors_for_events_works),
 		RIG_TEST(receiving_logs_just_the_ring),
 		RIG_TEST(large_ring_logs_the_part_that_was_written),

@@ -4,13 +4,16 @@
  */
 #include "tests/unit/vhost_port.h"
 
+#include "ports/vhost_user_internal.h"
+
 /* The other process: has a grant of its own, and what was held. */
 struct keeper {
 	struct port_request rq;
 	struct port_grant grant;
 	int fd[PORT_HELD_MAX];
 	unsigned int holds, renewals;
-	int refuse; /* a slot that can't be held, or -1 */
+	int refuse;	   /* a slot that can't be held, or -1 */
+	struct port *port; /* that must not be locked meanwhile, or NULL */
 };
 
 static struct keeper keeper;
@@ -31,6 +34,17 @@ static int keeper_renew(void *ctx, const struct port_request *rq,
 	return r;
 }
 
+/* The keeper may take its time: workers don't wait for it. */
+static void expect_unlocked(struct port *p)
+{
+	struct vhost_session *s = &vhost_user_of(p)->session;
+
+	for (unsigned int i = 0; i < s->rings; i++) {
+		assert_int_equal(pthread_mutex_trylock(&s->line[i].lock), 0);
+		(void)pthread_mutex_unlock(&s->line[i].lock);
+	}
+}
+
 static int keeper_hold(void *ctx, const struct port_grant *grant,
 		       unsigned int slot, int fd)
 {
@@ -38,6 +52,8 @@ static int keeper_hold(void *ctx, const struct port_grant *grant,
 
 	assert_int_equal(grant->handle, 42);
 	assert_in_range(slot, 0, PORT_HELD_MAX - 1);
+	if (k->port)
+		expect_unlocked(k->port);
 	if (fd >= 0 && (int)slot == k->refuse)
 		return -EMFILE;
 	if (k->fd[slot] >= 0)
@@ -321,6 +337,41 @@ static void nothing_is_kept_of_who_has_gone(void **state)
 	assert_string_equal(rig_state(r).condition, "waiting");
 	rig_guest(r, front_features);
 	rig_works(r, 1);
+	end(r);
+}
+
+static void nobody_waits_while_the_keeper_holds_and_drops(void **state)
+{
+	struct rig *r = *state;
+	unsigned int holds;
+	int kick = eventfd(0, EFD_CLOEXEC);
+
+	begin(r, 2);
+	keeper.port = r->port;
+	rig_front(r);
+	front_start(r->front, front_features, 3, 2, 64);
+	/* Connection, regions, and three for each ring. */
+	assert_int_equal(keeper.holds, 1 + 3 + 4 * 3);
+	/* Another kick: one is dropped, one is held. */
+	assert_int_equal(
+		front_ack_fd(r->front, VHOST_REQUEST_SET_VRING_KICK, 1, kick),
+		0);
+	assert_int_equal(keeper.holds, 1 + 3 + 4 * 3 + 2);
+	close(kick);
+	/* Other memory: the old one's is dropped. */
+	holds = keeper.holds;
+	assert_int_equal(front_tell_memory(r->front), 0);
+	assert_int_equal(keeper.holds, holds + 3 + 3);
+	(void)front_get_base(r->front, 3);
+	assert_int_equal(kept(), 1 + 3 + 4 * 3 - 1);
+	assert_int_equal(front_ack(r->front, VHOST_REQUEST_RESET_DEVICE, NULL,
+				   0, NULL, 0),
+			 0);
+	assert_int_equal(kept(), 1 + 3);
+	front_hang_up(r->front);
+	rig_pump(r);
+	assert_int_equal(kept(), 0);
+	keeper.port = NULL;
 	end(r);
 }
 
@@ -668,6 +719,7 @@ int main(void)
 		RIG_TEST(log_goes_on),
 		RIG_TEST(slots_that_came_and_went_go_on),
 		RIG_TEST(nothing_is_kept_of_who_has_gone),
+		RIG_TEST(nobody_waits_while_the_keeper_holds_and_drops),
 		RIG_TEST(death_in_the_middle_of_a_message_ends_the_connection),
 		RIG_TEST(state_that_makes_no_sense_ends_the_connection),
 		RIG_TEST(descriptors_that_are_missing_end_the_connection),

@@ -43,6 +43,27 @@ static void packed_rings_are_agreed_on(void **state)
 	}
 }
 
+/* It tells 0, without a wrap counter, and can't migrate. */
+static void packed_rings_of_user_mode_linux_begin_where_it_begins(void **state)
+{
+	struct rig *r = *state;
+	struct front *f;
+
+	rig_acquire(r, 1);
+	f = rig_front(r);
+	front_begin(f, front_features | BIT(VIRTIO_F_RING_PACKED),
+		    BIT(VHOST_PROTOCOL_REPLY_ACK) |
+			    BIT(VHOST_PROTOCOL_BACKEND_REQ));
+	front_make_memory(f, 1);
+	assert_int_equal(front_tell_memory(f), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		front_ring_make(f, i, 256);
+		front_ring_start(f, i, 0);
+	}
+	front_offer(f, 0, 100);
+	rig_works(r, 1);
+}
+
 static void what_is_offered_is_what_the_port_can_do(void **state)
 {
 	const uint64_t never =
@@ -332,7 +353,7 @@ static void call_may_change_while_the_ring_runs(void **state)
 static void descriptors_that_could_have_us_wait_are_refused(void **state)
 {
 	struct rig *r = *state;
-	int pipes[2], sockets[2], file, null;
+	int pipes[2], sockets[2], file;
 	struct front *f;
 
 	rig_acquire(r, 1);
@@ -340,14 +361,12 @@ static void descriptors_that_could_have_us_wait_are_refused(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
 	file = memfd_create("file", MFD_CLOEXEC);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	assert_true(file >= 0 && null >= 0);
+	assert_true(file >= 0);
 	for (uint32_t m = VHOST_REQUEST_SET_VRING_KICK;
 	     m <= VHOST_REQUEST_SET_VRING_ERR; m++) {
 		bool kick = m == VHOST_REQUEST_SET_VRING_KICK;
 
 		assert_int_equal(front_ack_fd(f, m, 1, file), 1);
-		assert_int_equal(front_ack_fd(f, m, 1, null), 1);
 		/* A pipe whose other end is gone is readable for ever. */
 		assert_int_equal(front_ack_fd(f, m, 1, pipes[!kick]), kick);
 		assert_int_equal(front_ack_fd(f, m, 1, sockets[0]), kick);
@@ -359,7 +378,6 @@ static void descriptors_that_could_have_us_wait_are_refused(void **state)
 	close(sockets[0]);
 	close(sockets[1]);
 	close(file);
-	close(null);
 }
 
 static void kick_that_would_wait_doesnt(void **state)
@@ -744,6 +762,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(guest_and_port_exchange_frames),
 		RIG_TEST(packed_rings_are_agreed_on),
+		RIG_TEST(packed_rings_of_user_mode_linux_begin_where_it_begins),
 		RIG_TEST(what_is_offered_is_what_the_port_can_do),
 		RIG_TEST(several_pairs_are_offered_with_mq),
 		RIG_TEST(features_that_werent_offered_are_refused),

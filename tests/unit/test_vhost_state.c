@@ -51,7 +51,6 @@ static void fill(void)
 	s.log_size = s.log_offset = UINT64_MAX;
 	s.features = s.protocol_features = UINT64_MAX;
 	s.features_set = true;
-	s.guest_mtu = UINT16_MAX;
 	s.device_status = UINT32_MAX;
 	s.busy = UINT32_MAX;
 	s.table = 1;

@@ -193,6 +193,25 @@ static inline void rig_fill(struct rig *g, const struct vdriver_piece *p,
 		}
 }
 
+/* Pieces of these lengths in a row, the last one once more for the rest. */
+static inline unsigned int rig_chop(struct rig *g, struct vdriver_piece *p,
+				    const uint32_t *cut, unsigned int cuts,
+				    uint32_t len)
+{
+	unsigned int n = 0;
+
+	while (len) {
+		uint32_t part = cut[n < cuts ? n : cuts - 1];
+
+		if (part > len)
+			part = len;
+		p[n++] = (struct vdriver_piece){ rig_buffer(g, part), part,
+						 false };
+		len -= part;
+	}
+	return n;
+}
+
 /* A frame of `len` bytes in one descriptor. Returns its id. */
 static inline int rig_post(struct rig *g, uint32_t len, uint32_t n)
 {
