@@ -32,8 +32,6 @@ GUEST_ADDRESS = "10.99.0.9"
 MEMORY = "192M"
 TAP = "qt0"
 PORT = 5201  # iperf3's
-LISTENS = (f"until grep -q ':{PORT:04X} ' /proc/net/tcp; "
-           "do usleep 20000; done")
 
 
 class Qemu:
@@ -160,16 +158,20 @@ class ConsoleGuest(Contestant):
             self.guest.check(f"[ -e /sys/class/net/eth0 ] || "
                              f"insmod /lib/modules/{module}.ko")
         self.guest.address(GUEST_ADDRESS + "/24")
-        self.guest.check("iperf3 -4 -s >/dev/null 2>&1 &")
-        self.guest.check(LISTENS)
+        self.port = PORT
         favour(processes(self.guest.process.pid) + self.pids())
 
     def measure(self, seconds, *options):
-        """Gbit/s that arrive, by the clock of the namespace's side."""
+        """Gbit/s that arrive, by the clock of the namespace's side. Each time
+        by another server: one that goes on is deaf for a moment first."""
+        self.port += 1
+        self.guest.check(f"iperf3 -4 -s -1 -p {self.port} >/dev/null 2>&1 &")
+        self.guest.check(f"until grep -q ':{self.port:04X} ' /proc/net/tcp; "
+                         "do usleep 20000; done")
         much = ("-n", "16M") if self.options.quick else ("-t", str(seconds))
         p = self.stage.start(
-            self.side, "iperf3", "-c", GUEST_ADDRESS, "-J", *much, *options,
-            stdout=subprocess.PIPE)
+            self.side, "iperf3", "-c", GUEST_ADDRESS, "-p", str(self.port),
+            "-J", *much, *options, stdout=subprocess.PIPE)
         favour([p.pid])
         try:
             out = p.communicate(timeout=seconds + 10)[0]
