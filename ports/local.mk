@@ -9,6 +9,7 @@ ports_libports_a_SOURCES = \
 	ports/frame.c ports/frame.h \
 	ports/headers.c ports/headers.h \
 	ports/link.c ports/link.h \
+	ports/listen.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
 	ports/netlink.c ports/netlink.h \

@@ -180,7 +180,8 @@ struct port_request {
 	};
 	/*
 	 * The requester has the connection already (a listener's): acquire
-	 * finds its descriptors in the grant, which is theirs from then on.
+	 * finds it in the grant (nfds is 1, fd[0] the connection), which owns
+	 * it from then on. Where acquire fails it's the caller's, still open.
 	 */
 	bool given;
 };

@@ -25,6 +25,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/isolate_syscalls.c \
 	switchd/journal.c switchd/journal.h \
 	switchd/ledger.c switchd/ledger.h \
+	switchd/listener.h \
 	switchd/method_config.c \
 	switchd/method_fdb.c \
 	switchd/method_port.c \

@@ -1,0 +1,106 @@
+/*
+ * listener - a socket that many guests connect to, each for a port of its own
+ *
+ *     guest ──connect──► listening socket ──accept──► [says what it wants] ──►
+ *     port LISTENER.N, with the listener's settings, until the connection ends
+ *
+ * N is the lowest number from 1 that no port has, or what the guest asks for
+ * where its protocol can (vde). So a guest that comes back alone has the name
+ * that it had, and what goes by names (mirrors, static addresses) is right
+ * again. The ports are never saved; the listener is, as "listeners" of the
+ * configuration. Its ports go with it.
+ *
+ * Bounds, and what happens at them:
+ *
+ *   max      ports of a listener: who comes then is hung up on (`limit`)
+ *   rate     connections a second, as many at once: the others wait in the
+ *            socket's backlog, and the kernel lets nobody wait behind that
+ *   2 s      for saying what it wants (`timeout`)
+ *   16       guests that are just saying it: the one that has taken longest is
+ *            hung up on (`crowded`)
+ *
+ * What it says is checked by the kind (ports/listen.h); what isn't understood
+ * is `bad-request`, a number that is taken `number-taken`, and a port that
+ * can't be attached `no-port`. Each is counted, and an event, listener.refused,
+ * of which there are no more than LISTENER_EVENTS_MAX a second.
+ *
+ * There is no event loop in here: listeners_fd() is readable when something is
+ * to be done, listeners_run() does it and says when time alone will bring
+ * something. The clock is the caller's.
+ *
+ * Ownership: the switch (struct sw) owns its listeners. Threads: main.
+ */
+#ifndef SWITCHD_LISTENER_H
+#define SWITCHD_LISTENER_H
+
+#include "ports/listen.h"
+#include "switchd/switch.h"
+
+#define LISTENERS_MAX	     64 /* of a switch */
+#define LISTENER_PORTS_MAX   4096
+#define LISTENER_PORTS	     64 /* where max= isn't given */
+#define LISTENER_RATE_MAX    1000
+#define LISTENER_RATE	     20 /* where rate= isn't given */
+#define LISTENER_PENDING_MAX 16
+#define LISTENER_REQUEST_NS  (2000 * 1000 * 1000ull)
+#define LISTENER_EVENTS_MAX  10 /* of one listener, a second */
+
+struct listener;
+struct listeners;
+
+/* The parameters of a listener, for listener.add and the configuration. */
+extern const struct rpc_param listener_params[];
+
+/* ---- Of a switch ---- */
+
+/* For switch_new() and switch_free(); NULL with errno; NULL is fine. */
+struct listeners *listeners_new(void);
+void listeners_free(struct sw *sw);
+
+/* Readable when listeners_run() has something to do; borrowed. */
+int listeners_fd(const struct sw *sw);
+
+/*
+ * Take guests in, hear what they want, hang up on who takes too long. Returns
+ * when (by the same clock) it is to be called again even if the descriptor
+ * isn't readable; 0: never. now_ns: monotonic.
+ */
+uint64_t listeners_run(struct sw *sw, uint64_t now_ns);
+
+/* ---- One ---- */
+
+/*
+ * Check what can be without a switch: params (passed by listener_params, which
+ * has "name" as well) and profiles (object by name). Returns 0 or -errno with
+ * *err.
+ */
+int listener_check(const char *name, const json_t *params,
+		   const json_t *profiles, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Listen. params as above, copied. origin: CONTROL or CONFIG. Returns 0 or
+ * -errno with *err: listener-exists, too-many-listeners, address-attached, what
+ * listener_check says, and what the acquire half of "listen" does.
+ */
+int listener_add(struct sw *sw, const char *name, const json_t *params,
+		 enum switch_origin origin, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Listen no more; its ports are detached for `reason`. -ENOENT with *err. */
+int listener_remove(struct sw *sw, const char *name, const char *reason,
+		    struct error *err) __attribute__((warn_unused_result));
+
+struct listener *listener_find(const struct sw *sw, const char *name);
+
+/* The profile that it gives its ports, "": none. Is it the configuration's? */
+const char *listener_profile(const struct listener *l);
+bool listener_configured(const struct listener *l);
+
+/* In order of name: an array of objects, for listener.list. */
+json_t *listeners_list(const struct sw *sw);
+
+/* All about one, for listener.show; NULL: there is none. */
+json_t *listener_show(const struct sw *sw, const char *name);
+
+#endif
