@@ -3,6 +3,7 @@ ports_libports_a_SOURCES = \
 	ports/capfile.c ports/capfile.h ports/capfile_acquire.c \
 	ports/cpu_acquire.c ports/cpu_acquire.h \
 	ports/csum.c ports/csum.h \
+	ports/datagrams.c ports/datagrams.h \
 	ports/device.c ports/device.h \
 	ports/drop.c ports/drop.h \
 	ports/dummy.c ports/dummy.h \
