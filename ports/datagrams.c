@@ -439,6 +439,11 @@ int datagrams_watch(struct datagrams *d, int fd)
 	return 0;
 }
 
+void datagrams_join(struct port *p)
+{
+	atomic_store(&to_datagrams(p)->gso_max, FRAME_LEN_MAX);
+}
+
 /* The worker finds the socket readable from now on, and the end of the port. */
 bool datagrams_control(struct port *p)
 {

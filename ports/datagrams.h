@@ -83,6 +83,9 @@ int datagrams_watch(struct datagrams *d, int fd)
 	__attribute__((warn_unused_result));
 bool datagrams_control(struct port *p);
 
+/* A UDP socket: what is of one length may leave as one (UDP_SEGMENT). */
+void datagrams_join(struct port *p);
+
 unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 			  unsigned int max, struct frame_arena *arena);
 void datagrams_rx_done(struct port *p, unsigned int queue);
