@@ -3,11 +3,14 @@ ports_libports_a_SOURCES = \
 	ports/capfile.c ports/capfile.h ports/capfile_acquire.c \
 	ports/cpu_acquire.c ports/cpu_acquire.h \
 	ports/csum.c ports/csum.h \
+	ports/datagrams.c ports/datagrams.h \
 	ports/device.c ports/device.h \
+	ports/dgram.c ports/dgram.h ports/dgram_acquire.c \
 	ports/drop.c ports/drop.h \
 	ports/dummy.c ports/dummy.h \
 	ports/frame.c ports/frame.h \
 	ports/headers.c ports/headers.h \
+	ports/ip_address.c ports/ip_address.h \
 	ports/link.c ports/link.h \
 	ports/listen.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
@@ -22,7 +25,10 @@ ports_libports_a_SOURCES = \
 	ports/port.c ports/port.h \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
+	ports/socket_buffers.c ports/socket_buffers.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
+	ports/udp.c ports/udp.h \
+	ports/unix_socket.c ports/unix_socket.h \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \
 	ports/vhost_msg.c ports/vhost_msg.h \

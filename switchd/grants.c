@@ -113,15 +113,13 @@ static struct grant *find_left(struct grants *t, const struct port_request *rq)
 static bool in_the_way(const struct grant *g, const struct port_request *rq)
 {
 	const char *ifname = port_request_ifname(rq);
+	const char *socket = port_request_socket(rq);
 
 	if (!strcmp(g->rq.name, rq->name) ||
-	    (*ifname && !strcmp(g->grant.ifname, ifname)))
+	    (*ifname && !strcmp(g->grant.ifname, ifname)) ||
+	    (*socket && !strcmp(port_request_socket(&g->rq), socket)))
 		return true;
-	if (strcmp(g->rq.type, rq->type) != 0)
-		return false;
-	if (!strcmp(rq->type, "vhost-user"))
-		return !strcmp(g->rq.vhost_user.path, rq->vhost_user.path);
-	return !strcmp(rq->type, "pcap") &&
+	return !strcmp(g->rq.type, "pcap") && !strcmp(rq->type, "pcap") &&
 	       !strcmp(g->rq.pcap.file, rq->pcap.file);
 }
 

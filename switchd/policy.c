@@ -1,5 +1,7 @@
 #include "switchd/policy.h"
 
+#include "ports/dgram.h"
+#include "ports/ip_address.h"
 #include "ports/netlink.h"
 #include "ports/vhost_user.h"
 
@@ -27,7 +29,8 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("netns", "network namespaces"),
 	PATTERNS("addresses", "networks of a TAP's own address"),
 	PATTERNS("files", "captures and saved configurations"),
-	PATTERNS("sockets", "paths of vhost-user sockets"),
+	PATTERNS("sockets", "paths of vhost-user and dgram sockets"),
+	PATTERNS("udp", "our ends of UDP ports"),
 	{ 0 },
 };
 
@@ -47,6 +50,7 @@ static const char *const defaults[POLICY_LISTS][12] = {
 	/* Who connects there is root, to whoever listens: see policy.h. */
 	[POLICY_SOCKETS] = { "/run/switchd/*", "/run/vhost-user/*",
 			     "/tmp/vhost*", "/var/tmp/vhost*" },
+	[POLICY_UDP] = { "*" },
 };
 
 static json_t *default_list(enum policy_list i)
@@ -204,6 +208,53 @@ static int check_netdev(const struct policy *p, const struct netdev_params *n,
 	return 0;
 }
 
+/* Is this port written out at the end of the pattern? */
+static bool names_port(const char *pattern, uint16_t port)
+{
+	const char *colon = strrchr(pattern, ':');
+	char number[8];
+
+	snprintf(number, sizeof(number), "%u", port);
+	return colon && !strcmp(colon + 1, number);
+}
+
+/* Brackets are those of an IPv6 address, and no set of characters. */
+static bool udp_matches(const char *pattern, const char *local)
+{
+	char escaped[2 * PORT_PATH_MAX], *to = escaped;
+
+	for (; *pattern && to < escaped + sizeof(escaped) - 2; pattern++) {
+		if (*pattern == '[' || *pattern == ']')
+			*to++ = '\\';
+		*to++ = *pattern;
+	}
+	*to = '\0';
+	return !fnmatch(escaped, local, 0);
+}
+
+static int check_udp(const struct policy *p, const struct udp_params *u,
+		     struct error *err)
+{
+	char local[IP_ADDRESS_STRLEN];
+	struct ip_address address;
+	uint16_t port;
+	json_t *pattern;
+	size_t n;
+
+	if (ip_address_parse(u->local, &address) < 0)
+		return 0; /* acquire will say what is wrong with it */
+	ip_address_format(&address, local);
+	port = ip_address_port(&address);
+	json_array_foreach(p->list[POLICY_UDP], n, pattern) {
+		const char *text = json_string_value(pattern);
+
+		if ((port >= IPPORT_RESERVED || names_port(text, port)) &&
+		    udp_matches(text, local))
+			return 0;
+	}
+	return refuse(err, POLICY_UDP, "local", local);
+}
+
 /* What lies in the file system: which list it is in, and by which parameter. */
 struct place {
 	enum policy_list list;
@@ -212,6 +263,8 @@ struct place {
 
 static const struct place file_place = { POLICY_FILES, "file" };
 static const struct place socket_place = { POLICY_SOCKETS, "path" };
+static const struct place local_place = { POLICY_SOCKETS, "local" };
+static const struct place remote_place = { POLICY_SOCKETS, "remote" };
 
 static int check_place(const struct policy *p, const struct place *at,
 		       const char *path, struct error *err)
@@ -278,6 +331,14 @@ static int check_path(const struct policy *p, const struct place *at,
 	return r;
 }
 
+static int check_dgram(const struct policy *p, const struct dgram_params *d,
+		       struct error *err)
+{
+	int r = check_path(p, &local_place, d->local, err);
+
+	return r < 0 ? r : check_path(p, &remote_place, d->remote, err);
+}
+
 int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err)
 {
@@ -287,6 +348,10 @@ int policy_check(const struct policy *p, const struct port_request *rq,
 		return check_netdev(p, &rq->netdev, err);
 	if (!strcmp(rq->type, "vhost-user"))
 		return check_path(p, &socket_place, rq->vhost_user.path, err);
+	if (!strcmp(rq->type, "udp"))
+		return check_udp(p, &rq->udp, err);
+	if (!strcmp(rq->type, "dgram"))
+		return check_dgram(p, &rq->dgram, err);
 	return check_path(p, &file_place, rq->pcap.file, err);
 }
 
@@ -300,6 +365,19 @@ static int check_granted(const struct policy *p, const struct place *at,
 	return check_folder(p, at, grant->fd[fd], path, err);
 }
 
+static int check_granted_dgram(const struct policy *p,
+			       const struct dgram_params *d,
+			       const struct port_grant *grant,
+			       struct error *err)
+{
+	int r = check_granted(p, &local_place, grant, DGRAM_GRANT_LOCAL,
+			      d->local, err);
+
+	return r < 0 ? r
+		     : check_granted(p, &remote_place, grant,
+				     DGRAM_GRANT_REMOTE, d->remote, err);
+}
+
 int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		       const struct port_grant *grant, struct error *err)
 {
@@ -307,6 +385,8 @@ int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		return check_granted(p, &socket_place, grant,
 				     VHOST_GRANT_FOLDER, rq->vhost_user.path,
 				     err);
+	if (!strcmp(rq->type, "dgram"))
+		return check_granted_dgram(p, &rq->dgram, grant, err);
 	if (!strcmp(rq->type, "pcap"))
 		return check_granted(p, &file_place, grant, 1, rq->pcap.file,
 				     err);
@@ -317,5 +397,5 @@ int policy_check_renew(const struct policy *p, const struct port_request *rq,
 		       struct error *err)
 {
 	/* A capture goes on in its folder. */
-	return strcmp(rq->type, "vhost-user") ? 0 : policy_check(p, rq, err);
+	return strcmp(rq->type, "pcap") ? policy_check(p, rq, err) : 0;
 }

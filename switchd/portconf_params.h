@@ -73,8 +73,9 @@ extern const char *const portconf_roles[];
 		PARAM_STRING("ifname", IFNAMSIZ - 1,                            \
 			     "network device (tap, netdev)"),                   \
 		PARAM_STRING("owner", 63,                                       \
-			     "who may open it (tap, vhost-user)"),              \
-		PARAM_STRING("group", 63, "group that may (tap, vhost-user)"),  \
+			     "who may open it (tap, vhost-user, dgram)"),       \
+		PARAM_STRING("group", 63,                                       \
+			     "group that may (tap, vhost-user, dgram)"),        \
 		PARAM_BOOL("persist",                                           \
 			   "the device stays when the port goes (tap)"),        \
 		PARAM_STRING("netns", PORT_PATH_MAX - 1,                        \
@@ -108,6 +109,11 @@ extern const char *const portconf_roles[];
 		PARAM_STRING("path", PORT_PATH_MAX - 1,                         \
 			     "socket of the front end (vhost-user)"),           \
 		PARAM_ENUM("role", portconf_roles,                              \
-			   "listen on the socket, or connect (vhost-user)")
+			   "listen on the socket, or connect (vhost-user)"),    \
+		PARAM_STRING("local", PORT_PATH_MAX - 1,                        \
+			     "our ADDRESS:PORT (udp) or socket (dgram)"),       \
+		PARAM_STRING(                                                   \
+			"remote", PORT_PATH_MAX - 1,                            \
+			"the other end's, the only one heard (udp, dgram)")
 
 #endif

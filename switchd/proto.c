@@ -223,6 +223,11 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text vhost_user[] = { TEXT(vhost_user.path),
 						  TEXT(vhost_user.owner),
 						  TEXT(vhost_user.group) };
+	static const struct text udp[] = { TEXT(udp.local), TEXT(udp.remote) };
+	static const struct text dgram[] = { TEXT(dgram.local),
+					     TEXT(dgram.remote),
+					     TEXT(dgram.owner),
+					     TEXT(dgram.group) };
 	static const size_t common_flags[] = { FLAG(enabled) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
@@ -253,5 +258,9 @@ bool proto_request_sane(const struct proto_msg *m)
 		return texts_end(rq, vhost_user, COUNT(vhost_user)) &&
 		       rq->vhost_user.queues <= PORT_FDS_MAX &&
 		       flags_are(rq, vhost_user_flags, COUNT(vhost_user_flags));
+	if (!strcmp(rq->type, "udp"))
+		return texts_end(rq, udp, COUNT(udp));
+	if (!strcmp(rq->type, "dgram"))
+		return texts_end(rq, dgram, COUNT(dgram));
 	return false; /* a type that needs nobody's help, or none at all */
 }

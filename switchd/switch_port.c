@@ -245,9 +245,9 @@ static void detach_stale(struct sw *sw, const char *ifname)
 static bool same_socket(const struct port_request *a,
 			const struct port_request *b)
 {
-	return !strcmp(a->type, "vhost-user") &&
-	       !strcmp(b->type, "vhost-user") &&
-	       !strcmp(a->vhost_user.path, b->vhost_user.path);
+	const char *socket = port_request_socket(a);
+
+	return *socket && !strcmp(socket, port_request_socket(b));
 }
 
 /* Do both use the same device, file or socket, or go by the same name? */
@@ -300,10 +300,11 @@ static int check_socket(struct sw *sw, const struct port_request *rq,
 
 	while ((p = switch_port_next(sw, p)))
 		if (same_socket(&p->config.request, rq))
-			return error_set(err, EEXIST, "path-attached", "path",
+			return error_set(err, EEXIST, "path-attached",
+					 port_request_socket_param(rq),
 					 "%s is attached already, as port "
 					 "\"%s\"",
-					 rq->vhost_user.path,
+					 port_request_socket(rq),
 					 p->config.request.name);
 	return 0;
 }
