@@ -29,6 +29,8 @@ ports_libports_a_SOURCES = \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
 	ports/udp.c ports/udp.h \
 	ports/unix_socket.c ports/unix_socket.h \
+	ports/vde.c ports/vde.h ports/vde_acquire.c \
+	ports/vde_request.c ports/vde_request.h \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \
 	ports/vhost_msg.c ports/vhost_msg.h \

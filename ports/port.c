@@ -6,6 +6,7 @@
 static const struct port_ops *const types[] = {
 	&port_ops_tap, &port_ops_netdev, &port_ops_pcap,  &port_ops_vhost_user,
 	&port_ops_udp, &port_ops_dgram,	 &port_ops_dummy,
+	&port_ops_vde, &port_ops_uml,
 };
 
 const struct port_ops *port_ops_find(const char *type)
