@@ -1,11 +1,14 @@
 #include "ports/port.h"
 
+#include "ports/listen.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
 static const struct port_ops *const types[] = {
-	&port_ops_tap, &port_ops_netdev, &port_ops_pcap,  &port_ops_vhost_user,
-	&port_ops_udp, &port_ops_dgram,	 &port_ops_dummy,
+	&port_ops_tap,	      &port_ops_netdev,	   &port_ops_pcap,
+	&port_ops_vhost_user, &port_ops_udp,	   &port_ops_dgram,
+	&port_ops_dummy,      &port_ops_seqpacket, &port_ops_listen,
 };
 
 const struct port_ops *port_ops_find(const char *type)
@@ -68,6 +71,8 @@ const char *port_request_socket(const struct port_request *rq)
 		return rq->udp.local;
 	if (!strcmp(rq->type, "dgram"))
 		return rq->dgram.local;
+	if (!strcmp(rq->type, "listen"))
+		return rq->listen.address;
 	return "";
 }
 
