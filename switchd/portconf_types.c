@@ -300,18 +300,25 @@ static unsigned int type_bit(const char *type)
 	return 0;
 }
 
+static int not_for_type(const char *name, const char *type, struct error *err)
+{
+	return type ? error_set(err, EINVAL, "not-for-type", name,
+				"%s is not a parameter of type=%s", name, type)
+		    : error_set(err, EINVAL, "not-for-type", name,
+				"%s is not a parameter of listeners' ports",
+				name);
+}
+
 /* Has it a parameter that belongs to other types only? */
 int portconf_type_params(const json_t *p, const char *type, struct error *err)
 {
 	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+	unsigned int bit = type ? type_bit(type) : 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (!(type_params[i].types & type_bit(type)) &&
+		if (!(type_params[i].types & bit) &&
 		    json_object_get(p, type_params[i].name))
-			return error_set(err, EINVAL, "not-for-type",
-					 type_params[i].name,
-					 "%s is not a parameter of type=%s",
-					 type_params[i].name, type);
+			return not_for_type(type_params[i].name, type, err);
 	return 0;
 }
 
