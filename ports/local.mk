@@ -8,6 +8,7 @@ ports_libports_a_SOURCES = \
 	ports/dummy.c ports/dummy.h \
 	ports/frame.c ports/frame.h \
 	ports/headers.c ports/headers.h \
+	ports/ip_address.c ports/ip_address.h \
 	ports/link.c ports/link.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
@@ -21,6 +22,9 @@ ports_libports_a_SOURCES = \
 	ports/port.c ports/port.h \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
+	ports/stream.c ports/stream.h ports/stream_acquire.c \
+	ports/stream_link.c ports/stream_link.h \
+	ports/stream_state.c ports/stream_state.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \
