@@ -26,6 +26,7 @@ ports_libports_a_SOURCES = \
 	ports/stream_link.c ports/stream_link.h \
 	ports/stream_state.c ports/stream_state.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
+	ports/unix_socket.c ports/unix_socket.h \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \
 	ports/vhost_msg.c ports/vhost_msg.h \

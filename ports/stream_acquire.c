@@ -4,12 +4,11 @@
 #include "base/memfd.h"
 #include "ports/ip_address.h"
 #include "ports/stream_state.h"
-#include "ports/vhost_user.h"
+#include "ports/unix_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -103,52 +102,78 @@ static int dial_inet(const struct port_request *rq, struct error *err)
 	return fd;
 }
 
-/* ---- Unix: as the client of a vhost-user socket does it ---- */
+/* ---- Unix ---- */
 
-static struct port_request as_client(const struct port_request *rq)
+static struct unix_place place(const struct port_request *rq)
 {
-	struct port_request v = {
-		.type = "vhost-user",
-		.mtu = rq->mtu,
-		.enabled = rq->enabled,
-		.vhost_user = { .client = true },
+	return (struct unix_place){
+		.path = rq->stream.connect,
+		.param = "connect",
+		.type = SOCK_STREAM,
+		.owner = "",
+		.group = "",
 	};
-
-	snprintf(v.name, sizeof(v.name), "%s", rq->name);
-	snprintf(v.vhost_user.path, sizeof(v.vhost_user.path), "%s",
-		 rq->stream.connect);
-	return v;
 }
 
-static int failed(struct error *err, int r)
+/*
+ * Connect. *fd is a socket, connected where 0 is returned, and not where
+ * unix_socket_is_nobody() knows what is; else there is none.
+ */
+static int dial_unix(const struct unix_place *at, int folder, const char *name,
+		     int *fd, struct error *err)
 {
-	if (err && !strcmp(err->path, "path"))
-		snprintf(err->path, sizeof(err->path), "connect");
+	int r;
+
+	*fd = unix_socket_new(at->type, err);
+	if (*fd < 0)
+		return *fd;
+	set_up(*fd, AF_UNIX);
+	r = unix_socket_dial(at, folder, name, *fd, err);
+	if (r < 0 && !unix_socket_is_nobody(r))
+		close(*fd);
 	return r;
 }
 
 static int acquire_unix(const struct port_request *rq, struct port_grant *grant,
 			struct error *err)
 {
-	struct port_request v = as_client(rq);
-	int r = vhost_user_acquire(&v, grant, err);
+	const struct unix_place at = place(rq);
+	const char *name = unix_socket_name(&at, err);
+	int folder, fd, r;
 
-	if (r < 0)
-		return failed(err, r);
-	set_up(grant->fd[STREAM_GRANT_SOCKET], AF_UNIX);
+	if (!name)
+		return -EINVAL;
+	folder = unix_socket_folder(&at, name, err);
+	if (folder < 0)
+		return folder;
+	r = dial_unix(&at, folder, name, &fd, err);
+	if (r < 0 && !unix_socket_is_nobody(r)) {
+		close(folder);
+		return r;
+	}
+	grant->fd[STREAM_GRANT_SOCKET] = fd;
+	grant->fd[STREAM_GRANT_FOLDER] = folder;
 	return 0;
 }
 
+/* A new socket, or -errno with *err. */
 static int renew_unix(const struct port_request *rq, struct port_grant *grant,
 		      struct error *err)
 {
-	struct port_request v = as_client(rq);
-	int r = vhost_user_renew(&v, grant, err);
+	const struct unix_place at = place(rq);
+	const char *name = unix_socket_name(&at, err);
+	int fd, r;
 
-	if (r < 0)
-		return failed(err, r);
-	set_up(grant->fd[STREAM_GRANT_SOCKET], AF_UNIX);
-	return 0;
+	if (!name)
+		return -EINVAL;
+	if (grant->nfds <= STREAM_GRANT_FOLDER)
+		return error_set(err, EINVAL, "bad-grant", NULL,
+				 "port %s has no folder", rq->name);
+	unix_socket_folder_again(&at, name, grant->fd[STREAM_GRANT_FOLDER]);
+	r = dial_unix(&at, grant->fd[STREAM_GRANT_FOLDER], name, &fd, err);
+	if (unix_socket_is_nobody(r))
+		close(fd);
+	return r < 0 ? r : fd;
 }
 
 /* ---- The operations ---- */
@@ -208,40 +233,37 @@ static int make_state(struct error *err)
 	return fd;
 }
 
-/* grant->fd[0] is there, or that and the descriptors of a vhost-user client;
- * put the state beside it. */
-static int add_state(struct port_grant *grant, struct error *err)
-{
-	int fd = make_state(err), r = 0;
-
-	if (fd < 0)
-		return fd;
-	if (grant->nfds == STREAM_GRANT_STATE) {
-		grant->fd[grant->nfds++] = fd;
-		return 0;
-	}
-	if (dup3(fd, grant->fd[STREAM_GRANT_STATE], O_CLOEXEC) < 0)
-		r = error_set(err, errno, "no-descriptor", NULL,
-			      "can't replace a descriptor: %s",
-			      strerror(errno));
-	close(fd);
-	return r;
-}
-
+/* All descriptors but the state, which is the caller's. */
 static int open_socket(const struct port_request *rq, struct port_grant *grant,
 		       struct error *err)
 {
-	int fd;
+	int r;
 
-	if (rq->given)
-		return check_given(grant->fd[STREAM_GRANT_SOCKET], err);
-	if (stream_is_path(&rq->stream))
-		return acquire_unix(rq, grant, err);
-	fd = dial_inet(rq, err);
-	if (fd < 0)
-		return fd;
-	grant->fd[STREAM_GRANT_SOCKET] = fd;
-	grant->nfds = 1;
+	if (stream_is_path(&rq->stream)) {
+		r = acquire_unix(rq, grant, err);
+		grant->nfds = r < 0 ? 0 : STREAM_GRANT_FOLDER + 1;
+	} else {
+		r = dial_inet(rq, err);
+		grant->fd[STREAM_GRANT_SOCKET] = r;
+		grant->nfds = r < 0 ? 0 : STREAM_GRANT_RUN_FDS;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* What was given, of the type that it was given for; or -errno with *err. */
+static int take_given(const struct port_request *rq, struct port_grant *grant,
+		      int given, struct error *err)
+{
+	int r;
+
+	if (given < 0)
+		return error_set(err, EINVAL, "bad-grant", NULL,
+				 "port %s was given no connection", rq->name);
+	r = check_given(given, err);
+	if (r < 0)
+		return r;
+	grant->fd[STREAM_GRANT_SOCKET] = given;
+	grant->nfds = STREAM_GRANT_RUN_FDS;
 	return 0;
 }
 
@@ -250,25 +272,23 @@ int stream_acquire(const struct port_request *rq, struct port_grant *grant,
 {
 	int given = rq->given && grant->nfds == 1 ? grant->fd[0] : -1;
 	struct error said = { .err = 0 };
-	int r = check(rq, &said);
+	int state = -1, r = check(rq, &said);
 
 	memset(grant, 0, sizeof(*grant));
-	if (given >= 0) {
-		grant->fd[STREAM_GRANT_SOCKET] = given;
-		grant->nfds = 1;
-	}
-	if (r == 0 && rq->given && given < 0)
-		r = error_set(&said, EINVAL, "bad-grant", NULL,
-			      "port %s was given no connection", rq->name);
 	if (r == 0)
-		r = open_socket(rq, grant, &said);
-	if (r == 0)
-		r = add_state(grant, &said);
+		r = state = make_state(&said);
+	if (r >= 0)
+		r = rq->given ? take_given(rq, grant, given, &said)
+			      : open_socket(rq, grant, &said);
 	if (r == 0) {
+		grant->fd[STREAM_GRANT_STATE] = state;
 		fill_grant(rq, grant);
 		return 0;
 	}
-	port_grant_close(grant);
+	if (state >= 0)
+		close(state);
+	if (given >= 0)
+		close(given);
 	if (err)
 		*err = said;
 	return r;
@@ -293,9 +313,8 @@ int stream_renew(const struct port_request *rq, struct port_grant *grant,
 		return error_set(err, EINVAL, "bad-grant", NULL,
 				 "port %s doesn't connect to anybody",
 				 rq->name);
-	if (stream_is_path(&rq->stream))
-		return renew_unix(rq, grant, err);
-	fd = dial_inet(rq, err);
+	fd = stream_is_path(&rq->stream) ? renew_unix(rq, grant, err)
+					 : dial_inet(rq, err);
 	if (fd < 0)
 		return fd;
 	/* Its number stays. */
