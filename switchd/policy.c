@@ -1,6 +1,8 @@
 #include "switchd/policy.h"
 
+#include "ports/ip_address.h"
 #include "ports/netlink.h"
+#include "ports/stream.h"
 #include "ports/vhost_user.h"
 
 #include <errno.h>
@@ -27,7 +29,8 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("netns", "network namespaces"),
 	PATTERNS("addresses", "networks of a TAP's own address"),
 	PATTERNS("files", "captures and saved configurations"),
-	PATTERNS("sockets", "paths of vhost-user sockets"),
+	PATTERNS("sockets", "paths of vhost-user and stream sockets"),
+	PATTERNS("connect", "addresses that stream ports connect to"),
 	{ 0 },
 };
 
@@ -47,6 +50,7 @@ static const char *const defaults[POLICY_LISTS][12] = {
 	/* Who connects there is root, to whoever listens: see policy.h. */
 	[POLICY_SOCKETS] = { "/run/switchd/*", "/run/vhost-user/*",
 			     "/tmp/vhost*", "/var/tmp/vhost*" },
+	[POLICY_CONNECT] = { "127.*:*", "[::1]:*" },
 };
 
 static json_t *default_list(enum policy_list i)
@@ -212,6 +216,7 @@ struct place {
 
 static const struct place file_place = { POLICY_FILES, "file" };
 static const struct place socket_place = { POLICY_SOCKETS, "path" };
+static const struct place stream_place = { POLICY_SOCKETS, "connect" };
 
 static int check_place(const struct policy *p, const struct place *at,
 		       const char *path, struct error *err)
@@ -278,6 +283,63 @@ static int check_path(const struct policy *p, const struct place *at,
 	return r;
 }
 
+/* Is this port written out at the end of the pattern? */
+static bool ends_in_port(const char *pattern, uint16_t port)
+{
+	const char *colon = strrchr(pattern, ':');
+	char number[8];
+
+	snprintf(number, sizeof(number), "%u", port);
+	return colon && !strcmp(colon + 1, number);
+}
+
+/* Brackets are those of an IPv6 address, and no set of characters. */
+static bool address_matches(const char *pattern, const char *address)
+{
+	char escaped[2 * PORT_PATH_MAX], *to = escaped;
+
+	for (; *pattern && to < escaped + sizeof(escaped) - 2; pattern++) {
+		if (*pattern == '[' || *pattern == ']')
+			*to++ = '\\';
+		*to++ = *pattern;
+	}
+	*to = '\0';
+	return !fnmatch(escaped, address, 0);
+}
+
+static int check_connect(const struct policy *p, const char *to,
+			 struct error *err)
+{
+	char text[IP_ADDRESS_STRLEN];
+	struct ip_address address;
+	json_t *pattern;
+	uint16_t port;
+	size_t n;
+
+	if (ip_address_parse(to, &address) < 0)
+		return 0; /* acquire will say what is wrong with it */
+	ip_address_format(&address, text);
+	port = ip_address_port(&address);
+	json_array_foreach(p->list[POLICY_CONNECT], n, pattern) {
+		const char *allowed = json_string_value(pattern);
+
+		if ((port >= IPPORT_RESERVED || ends_in_port(allowed, port)) &&
+		    address_matches(allowed, text))
+			return 0;
+	}
+	return refuse(err, POLICY_CONNECT, "connect", text);
+}
+
+static int check_stream(const struct policy *p, const struct port_request *rq,
+			struct error *err)
+{
+	if (rq->given)
+		return 0; /* it leads nowhere that the switch isn't already */
+	return stream_is_path(&rq->stream)
+		       ? check_path(p, &stream_place, rq->stream.connect, err)
+		       : check_connect(p, rq->stream.connect, err);
+}
+
 int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err)
 {
@@ -287,6 +349,8 @@ int policy_check(const struct policy *p, const struct port_request *rq,
 		return check_netdev(p, &rq->netdev, err);
 	if (!strcmp(rq->type, "vhost-user"))
 		return check_path(p, &socket_place, rq->vhost_user.path, err);
+	if (!strcmp(rq->type, "stream"))
+		return check_stream(p, rq, err);
 	return check_path(p, &file_place, rq->pcap.file, err);
 }
 
@@ -307,6 +371,11 @@ int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		return check_granted(p, &socket_place, grant,
 				     VHOST_GRANT_FOLDER, rq->vhost_user.path,
 				     err);
+	if (!strcmp(rq->type, "stream") && !rq->given &&
+	    stream_is_path(&rq->stream))
+		return check_granted(p, &stream_place, grant,
+				     STREAM_GRANT_FOLDER, rq->stream.connect,
+				     err);
 	if (!strcmp(rq->type, "pcap"))
 		return check_granted(p, &file_place, grant, 1, rq->pcap.file,
 				     err);
@@ -317,5 +386,5 @@ int policy_check_renew(const struct policy *p, const struct port_request *rq,
 		       struct error *err)
 {
 	/* A capture goes on in its folder. */
-	return strcmp(rq->type, "vhost-user") ? 0 : policy_check(p, rq, err);
+	return strcmp(rq->type, "pcap") ? policy_check(p, rq, err) : 0;
 }

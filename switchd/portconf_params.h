@@ -108,6 +108,8 @@ extern const char *const portconf_roles[];
 		PARAM_STRING("path", PORT_PATH_MAX - 1,                         \
 			     "socket of the front end (vhost-user)"),           \
 		PARAM_ENUM("role", portconf_roles,                              \
-			   "listen on the socket, or connect (vhost-user)")
+			   "listen on the socket, or connect (vhost-user)"),    \
+		PARAM_STRING("connect", PORT_PATH_MAX - 1,                      \
+			     "/PATH or ADDRESS:PORT to connect to (stream)")
 
 #endif

@@ -1,5 +1,6 @@
 #include "switchd/portconf_types.h"
 
+#include "ports/stream.h"
 #include "switchd/portconf.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@ enum port_type {
 	TYPE_NETDEV = 1 << 1,
 	TYPE_PCAP = 1 << 2,
 	TYPE_VHOST_USER = 1 << 3,
-	TYPE_DUMMY = 1 << 4,
+	TYPE_STREAM = 1 << 4,
+	TYPE_DUMMY = 1 << 5,
 };
 
 /* Which types take a parameter that isn't common to all. */
@@ -39,6 +41,7 @@ static const struct {
 	{ "segment", TYPE_PCAP },
 	{ "path", TYPE_VHOST_USER },
 	{ "role", TYPE_VHOST_USER },
+	{ "connect", TYPE_STREAM },
 };
 
 /* ---- Parameters into a request ---- */
@@ -165,6 +168,19 @@ static int parse_vhost_user(const json_t *p, struct port_request *rq,
 	return 0;
 }
 
+static int parse_stream(const json_t *p, struct port_request *rq,
+			struct error *err)
+{
+	const char *to = rpc_get_string(p, "connect", NULL);
+
+	if (!to)
+		return error_set(err, EINVAL, "missing-parameter", "connect",
+				 "type=stream needs connect=/PATH or "
+				 "connect=ADDRESS:PORT");
+	snprintf(rq->stream.connect, sizeof(rq->stream.connect), "%s", to);
+	return stream_check(rq, err);
+}
+
 /* ---- Is it the same device? ---- */
 
 static bool same_tap(const struct port_request *x, const struct port_request *y)
@@ -207,6 +223,12 @@ static bool same_vhost_user(const struct port_request *x,
 	       a->queues == b->queues;
 }
 
+static bool same_stream(const struct port_request *x,
+			const struct port_request *y)
+{
+	return !strcmp(x->stream.connect, y->stream.connect);
+}
+
 /* ---- All types ---- */
 
 /* Those with parameters of their own. */
@@ -222,6 +244,7 @@ static const struct {
 	{ "netdev", parse_netdev, same_netdev },
 	{ "pcap", parse_pcap, same_pcap },
 	{ "vhost-user", parse_vhost_user, same_vhost_user },
+	{ "stream", parse_stream, same_stream },
 };
 
 static unsigned int type_bit(const char *type)

@@ -223,7 +223,8 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text vhost_user[] = { TEXT(vhost_user.path),
 						  TEXT(vhost_user.owner),
 						  TEXT(vhost_user.group) };
-	static const size_t common_flags[] = { FLAG(enabled) };
+	static const struct text stream[] = { TEXT(stream.connect) };
+	static const size_t common_flags[] = { FLAG(enabled), FLAG(given) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
@@ -253,5 +254,7 @@ bool proto_request_sane(const struct proto_msg *m)
 		return texts_end(rq, vhost_user, COUNT(vhost_user)) &&
 		       rq->vhost_user.queues <= PORT_FDS_MAX &&
 		       flags_are(rq, vhost_user_flags, COUNT(vhost_user_flags));
+	if (!strcmp(rq->type, "stream"))
+		return texts_end(rq, stream, COUNT(stream));
 	return false; /* a type that needs nobody's help, or none at all */
 }

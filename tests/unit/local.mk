@@ -80,6 +80,7 @@ unit_tests += tests/unit/test_guest_frame
 tests_unit_test_guest_frame_SOURCES = tests/unit/test_guest_frame.c \
 	tests/bench/guest_frame.c tests/bench/guest_frame.h tests/bench/tool.h
 tests_unit_test_guest_frame_LDADD = $(CMOCKA_LIBS)
+unit_tests += tests/unit/test_stream
 unit_tests += tests/unit/test_stream_link
 unit_tests += tests/unit/test_stream_senders
 unit_tests += tests/unit/test_stream_state
