@@ -27,6 +27,9 @@ ports_libports_a_SOURCES = \
 	ports/ring.c ports/ring.h \
 	ports/seqpacket.c \
 	ports/socket_buffers.c ports/socket_buffers.h \
+	ports/stream.c ports/stream.h ports/stream_acquire.c \
+	ports/stream_link.c ports/stream_link.h \
+	ports/stream_state.c ports/stream_state.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
 	ports/udp.c ports/udp.h \
 	ports/unix_socket.c ports/unix_socket.h \

@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 static const struct port_ops *const types[] = {
-	&port_ops_tap,	      &port_ops_netdev,	   &port_ops_pcap,
-	&port_ops_vhost_user, &port_ops_udp,	   &port_ops_dgram,
-	&port_ops_dummy,      &port_ops_seqpacket, &port_ops_listen,
+	&port_ops_tap,	      &port_ops_netdev, &port_ops_pcap,
+	&port_ops_vhost_user, &port_ops_udp,	&port_ops_dgram,
+	&port_ops_stream,     &port_ops_dummy,	&port_ops_seqpacket,
+	&port_ops_listen,
 };
 
 const struct port_ops *port_ops_find(const char *type)

@@ -4,6 +4,7 @@
 #include "ports/ip_address.h"
 #include "ports/listen.h"
 #include "ports/netlink.h"
+#include "ports/stream.h"
 #include "ports/vhost_user.h"
 
 #include <errno.h>
@@ -30,8 +31,9 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("netns", "network namespaces"),
 	PATTERNS("addresses", "networks of a TAP's own address"),
 	PATTERNS("files", "captures and saved configurations"),
-	PATTERNS("sockets", "paths of vhost-user and dgram sockets"),
+	PATTERNS("sockets", "paths of sockets of ports and listeners"),
 	PATTERNS("udp", "our ends of UDP ports"),
+	PATTERNS("connect", "addresses that stream ports connect to"),
 	PATTERNS("listen", "TCP addresses of listeners"),
 	{ 0 },
 };
@@ -53,7 +55,8 @@ static const char *const defaults[POLICY_LISTS][12] = {
 	[POLICY_SOCKETS] = { "/run/switchd/*", "/run/vhost-user/*",
 			     "/tmp/vhost*", "/var/tmp/vhost*" },
 	[POLICY_UDP] = { "*" },
-	[POLICY_LISTEN] = { "127.*", "[::1]:*" },
+	[POLICY_CONNECT] = { "127.*:*", "[::1]:*" },
+	[POLICY_LISTEN] = { "127.*:*", "[::1]:*" },
 };
 
 static json_t *default_list(enum policy_list i)
@@ -271,6 +274,7 @@ static const struct place socket_place = { POLICY_SOCKETS, "path" };
 static const struct place local_place = { POLICY_SOCKETS, "local" };
 static const struct place remote_place = { POLICY_SOCKETS, "remote" };
 static const struct place listen_place = { POLICY_SOCKETS, "listen" };
+static const struct place stream_place = { POLICY_SOCKETS, "connect" };
 
 static int check_place(const struct policy *p, const struct place *at,
 		       const char *path, struct error *err)
@@ -369,6 +373,16 @@ static int check_listen(const struct policy *p, const struct listen_params *l,
 		     : check_path(p, &listen_place, listen_path(l, path), err);
 }
 
+static int check_stream(const struct policy *p, const struct port_request *rq,
+			struct error *err)
+{
+	const char *to = rq->stream.connect;
+
+	return stream_is_path(&rq->stream)
+		       ? check_path(p, &stream_place, to, err)
+		       : check_inet(p, POLICY_CONNECT, "connect", to, err);
+}
+
 int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err)
 {
@@ -387,6 +401,8 @@ int policy_check(const struct policy *p, const struct port_request *rq,
 	/* They open nothing: the connection is there. */
 	if (rq->given)
 		return 0;
+	if (!strcmp(rq->type, "stream"))
+		return check_stream(p, rq, err);
 	return check_path(p, &file_place, rq->pcap.file, err);
 }
 
@@ -435,6 +451,11 @@ int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		return check_granted_dgram(p, &rq->dgram, grant, err);
 	if (!strcmp(rq->type, "listen") && *rq->listen.address == '/')
 		return check_granted_listen(p, &rq->listen, grant, err);
+	if (!strcmp(rq->type, "stream") && !rq->given &&
+	    stream_is_path(&rq->stream))
+		return check_granted(p, &stream_place, grant,
+				     STREAM_GRANT_FOLDER, rq->stream.connect,
+				     err);
 	if (!strcmp(rq->type, "pcap"))
 		return check_granted(p, &file_place, grant, 1, rq->pcap.file,
 				     err);

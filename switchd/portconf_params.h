@@ -117,6 +117,8 @@ extern const char *const portconf_roles[];
 			     "our ADDRESS:PORT (udp) or socket (dgram)"),    \
 		PARAM_STRING(                                                \
 			"remote", PORT_PATH_MAX - 1,                         \
-			"the other end's, the only one heard (udp, dgram)")
+			"the other end's, the only one heard (udp, dgram)"), \
+		PARAM_STRING("connect", PORT_PATH_MAX - 1,                   \
+			     "/PATH or ADDRESS:PORT to connect to (stream)")
 
 #endif

@@ -1,5 +1,6 @@
 #include "switchd/portconf_types.h"
 
+#include "ports/stream.h"
 #include "ports/udp.h"
 #include "switchd/portconf.h"
 
@@ -14,7 +15,8 @@ enum port_type {
 	TYPE_VHOST_USER = 1 << 3,
 	TYPE_UDP = 1 << 4,
 	TYPE_DGRAM = 1 << 5,
-	TYPE_DUMMY = 1 << 6,
+	TYPE_STREAM = 1 << 6,
+	TYPE_DUMMY = 1 << 7,
 };
 
 /* Which types take a parameter that isn't common to all. */
@@ -44,6 +46,7 @@ static const struct {
 	{ "role", TYPE_VHOST_USER },
 	{ "local", TYPE_UDP | TYPE_DGRAM },
 	{ "remote", TYPE_UDP | TYPE_DGRAM },
+	{ "connect", TYPE_STREAM },
 };
 
 /* ---- Parameters into a request ---- */
@@ -216,6 +219,19 @@ static int parse_dgram(const json_t *p, struct port_request *rq,
 	return parse_owner(p, d->owner, d->group, err);
 }
 
+static int parse_stream(const json_t *p, struct port_request *rq,
+			struct error *err)
+{
+	const char *to = rpc_get_string(p, "connect", NULL);
+
+	if (!to)
+		return error_set(err, EINVAL, "missing-parameter", "connect",
+				 "type=stream needs connect=/PATH or "
+				 "connect=ADDRESS:PORT");
+	snprintf(rq->stream.connect, sizeof(rq->stream.connect), "%s", to);
+	return stream_check(rq, err);
+}
+
 /* ---- Is it the same device? ---- */
 
 static bool same_tap(const struct port_request *x, const struct port_request *y)
@@ -273,6 +289,12 @@ static bool same_dgram(const struct port_request *x,
 	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group);
 }
 
+static bool same_stream(const struct port_request *x,
+			const struct port_request *y)
+{
+	return !strcmp(x->stream.connect, y->stream.connect);
+}
+
 /* ---- All types ---- */
 
 /* Those with parameters of their own. */
@@ -290,6 +312,7 @@ static const struct {
 	{ "vhost-user", parse_vhost_user, same_vhost_user },
 	{ "udp", parse_udp, same_udp },
 	{ "dgram", parse_dgram, same_dgram },
+	{ "stream", parse_stream, same_stream },
 };
 
 static unsigned int type_bit(const char *type)

@@ -232,6 +232,7 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text listen[] = { TEXT(listen.address),
 					      TEXT(listen.owner),
 					      TEXT(listen.group) };
+	static const struct text stream[] = { TEXT(stream.connect) };
 	static const size_t common_flags[] = { FLAG(enabled), FLAG(given) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
@@ -272,5 +273,7 @@ bool proto_request_sane(const struct proto_msg *m)
 	if (!strcmp(rq->type, "listen"))
 		return texts_end(rq, listen, COUNT(listen)) &&
 		       listen_ops_of(rq->listen.kind) != NULL;
+	if (!strcmp(rq->type, "stream"))
+		return texts_end(rq, stream, COUNT(stream));
 	return false; /* a type that needs nobody's help, or none at all */
 }
