@@ -41,10 +41,16 @@ enum listen_grant_fd {
 	LISTEN_GRANT_RUN_FDS, /* of the half that runs, so many (run_fds) */
 	LISTEN_GRANT_FOLDER = LISTEN_GRANT_RUN_FDS, /* O_PATH */
 	LISTEN_GRANT_FILE,			    /* O_PATH */
+	LISTEN_GRANT_PARENT, /* vde: what the folder is in; O_PATH */
 	LISTEN_GRANT_FDS,
 };
 
 extern const struct port_ops port_ops_listen;
+
+/* Is the request one that makes sense, without a look at the system? Returns 0
+ * or -EINVAL with *err: bad-value, bad-path, not-for-type. */
+int listen_check(const struct port_request *rq, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* What a guest asks for, from a fresh connection. */
 struct listen_offer {
@@ -87,7 +93,7 @@ struct listen_ops {
 
 /* By name ("vde") or kind; NULL where there is none. */
 const struct listen_ops *listen_ops_find(const char *name);
-const struct listen_ops *listen_ops_of(enum listen_kind kind);
+const struct listen_ops *listen_ops_of(uint32_t kind);
 
 /* The names of all kinds, NULL-terminated. */
 extern const char *const listen_kinds[];

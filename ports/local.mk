@@ -12,7 +12,7 @@ ports_libports_a_SOURCES = \
 	ports/headers.c ports/headers.h \
 	ports/ip_address.c ports/ip_address.h \
 	ports/link.c ports/link.h \
-	ports/listen.h \
+	ports/listen.c ports/listen.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
 	ports/netlink.c ports/netlink.h \
@@ -25,7 +25,11 @@ ports_libports_a_SOURCES = \
 	ports/port.c ports/port.h \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
+	ports/seqpacket.c \
 	ports/socket_buffers.c ports/socket_buffers.h \
+	ports/stream.c ports/stream.h ports/stream_acquire.c \
+	ports/stream_link.c ports/stream_link.h \
+	ports/stream_state.c ports/stream_state.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
 	ports/udp.c ports/udp.h \
 	ports/unix_socket.c ports/unix_socket.h \

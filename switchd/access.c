@@ -63,6 +63,9 @@ static const char *admin_only(const json_t *params, const json_t *profiles)
 		return "type=udp";
 	if (type && !strcmp(type, "dgram"))
 		return "type=dgram";
+	/* The same, and where else root may connect to. */
+	if (type && !strcmp(type, "stream"))
+		return "type=stream";
 	if (json_is_true(effective(params, profiles, "uplink")))
 		return "uplink=yes";
 	if (json_is_true(effective(params, profiles, "force")))

@@ -18,13 +18,18 @@
  *     netns      *                 names under /run/netns, no paths
  *     addresses  private networks  for the host's side of a TAP
  *     files      what is in (or below) /var/tmp, /tmp, /var/log/switchd
- *     sockets    of vhost-user and dgram, to listen on or to connect to: what
- *                is in (or below) /run/switchd, /run/vhost-user, and what
- * begins with vhost in /tmp and /var/tmp. No more of those two: users' own
- * programs listen there (ssh-agent, tmux, databases) that do what root says who
- * connects udp        *                 our end of a UDP port, as ADDRESS:PORT.
- * A port below 1024, which the host's own services use and trust, only where a
- * pattern ends in its number
+ *     sockets    of vhost-user, dgram and stream ports and of listeners, to
+ *                listen on or to connect to: what is in (or below)
+ *                /run/switchd, /run/vhost-user, and what begins with vhost in
+ *                /tmp and /var/tmp. No more of those two: users' own programs
+ *                listen there (ssh-agent, tmux, databases) that do what root
+ *                says who connects
+ *     udp        *                 our end of a UDP port, as ADDRESS:PORT
+ *     connect    127.*:*, [::1]:*  where a stream port connects to, the same
+ *     listen     127.*:*, [::1]:*  where a listener listens, the same
+ *
+ * A port below 1024, where the host's own services are, only where a pattern
+ * ends in its number.
  *
  * The other end of a UDP port isn't bounded: who has a socket can send wherever
  * it leads.
@@ -49,6 +54,8 @@ enum policy_list {
 	POLICY_FILES,
 	POLICY_SOCKETS,
 	POLICY_UDP,
+	POLICY_CONNECT,
+	POLICY_LISTEN,
 	POLICY_LISTS
 };
 

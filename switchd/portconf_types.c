@@ -1,5 +1,6 @@
 #include "switchd/portconf_types.h"
 
+#include "ports/stream.h"
 #include "ports/udp.h"
 #include "switchd/portconf.h"
 
@@ -14,7 +15,8 @@ enum port_type {
 	TYPE_VHOST_USER = 1 << 3,
 	TYPE_UDP = 1 << 4,
 	TYPE_DGRAM = 1 << 5,
-	TYPE_DUMMY = 1 << 6,
+	TYPE_STREAM = 1 << 6,
+	TYPE_DUMMY = 1 << 7,
 };
 
 /* Which types take a parameter that isn't common to all. */
@@ -44,6 +46,7 @@ static const struct {
 	{ "role", TYPE_VHOST_USER },
 	{ "local", TYPE_UDP | TYPE_DGRAM },
 	{ "remote", TYPE_UDP | TYPE_DGRAM },
+	{ "connect", TYPE_STREAM },
 };
 
 /* ---- Parameters into a request ---- */
@@ -216,6 +219,19 @@ static int parse_dgram(const json_t *p, struct port_request *rq,
 	return parse_owner(p, d->owner, d->group, err);
 }
 
+static int parse_stream(const json_t *p, struct port_request *rq,
+			struct error *err)
+{
+	const char *to = rpc_get_string(p, "connect", NULL);
+
+	if (!to)
+		return error_set(err, EINVAL, "missing-parameter", "connect",
+				 "type=stream needs connect=/PATH or "
+				 "connect=ADDRESS:PORT");
+	snprintf(rq->stream.connect, sizeof(rq->stream.connect), "%s", to);
+	return stream_check(rq, err);
+}
+
 /* ---- Is it the same device? ---- */
 
 static bool same_tap(const struct port_request *x, const struct port_request *y)
@@ -273,6 +289,12 @@ static bool same_dgram(const struct port_request *x,
 	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group);
 }
 
+static bool same_stream(const struct port_request *x,
+			const struct port_request *y)
+{
+	return !strcmp(x->stream.connect, y->stream.connect);
+}
+
 /* ---- All types ---- */
 
 /* Those with parameters of their own. */
@@ -290,6 +312,7 @@ static const struct {
 	{ "vhost-user", parse_vhost_user, same_vhost_user },
 	{ "udp", parse_udp, same_udp },
 	{ "dgram", parse_dgram, same_dgram },
+	{ "stream", parse_stream, same_stream },
 };
 
 static unsigned int type_bit(const char *type)
@@ -300,18 +323,25 @@ static unsigned int type_bit(const char *type)
 	return 0;
 }
 
+static int not_for_type(const char *name, const char *type, struct error *err)
+{
+	return type ? error_set(err, EINVAL, "not-for-type", name,
+				"%s is not a parameter of type=%s", name, type)
+		    : error_set(err, EINVAL, "not-for-type", name,
+				"%s is not a parameter of listeners' ports",
+				name);
+}
+
 /* Has it a parameter that belongs to other types only? */
 int portconf_type_params(const json_t *p, const char *type, struct error *err)
 {
 	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+	unsigned int bit = type ? type_bit(type) : 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (!(type_params[i].types & type_bit(type)) &&
+		if (!(type_params[i].types & bit) &&
 		    json_object_get(p, type_params[i].name))
-			return error_set(err, EINVAL, "not-for-type",
-					 type_params[i].name,
-					 "%s is not a parameter of type=%s",
-					 type_params[i].name, type);
+			return not_for_type(type_params[i].name, type, err);
 	return 0;
 }
 

@@ -82,6 +82,12 @@ unit_tests += tests/unit/test_guest_frame
 tests_unit_test_guest_frame_SOURCES = tests/unit/test_guest_frame.c \
 	tests/bench/guest_frame.c tests/bench/guest_frame.h tests/bench/tool.h
 tests_unit_test_guest_frame_LDADD = $(CMOCKA_LIBS)
+unit_tests += tests/unit/test_stream
+unit_tests += tests/unit/test_stream_link
+unit_tests += tests/unit/test_stream_senders
+unit_tests += tests/unit/test_stream_state
+thread_tests += tests/unit/test_stream_senders
+EXTRA_DIST += tests/unit/stream_rig.h
 VHOST_DRIVER = tests/unit/vhost_driver.c tests/unit/vhost_driver.h \
 	tests/unit/vhost_rig.h
 unit_tests += tests/unit/test_vhost_ring
