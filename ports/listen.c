@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BACKLOG 64
+#define BACKLOG 128
 /* What a VDE client needs there: it makes a socket of its own beside ours. */
 #define FOLDER_OWNER 0700
 #define FOLDER_GROUP 02770
