@@ -6,6 +6,7 @@
 #include "ports/unix_socket.h"
 #include "ports/vde.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -20,6 +21,7 @@
 #define FOLDER_OWNER 0700
 #define FOLDER_GROUP 02770
 #define ID_NONE	     UINT32_MAX /* chown(2): leave it */
+#define SOCKETS_MAX  65536	/* looked at in a folder that goes */
 
 const char *const listen_kinds[] = { "stream", "seqpacket", "vde", "uml",
 				     NULL };
@@ -295,7 +297,26 @@ static int make_folder(const struct port_request *rq, struct port_grant *grant,
 	return 0;
 }
 
-/* If it's still ours, and nothing of others' is in it. */
+/* What its ports have there, which are leaving, and what clients have left:
+ * nobody looks those up any more. */
+static void remove_sockets(int folder)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	struct stat st;
+
+	if (!d && fd >= 0)
+		close(fd);
+	for (int n = 0; d && n < SOCKETS_MAX && (e = readdir(d)); n++)
+		if (fstatat(folder, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISSOCK(st.st_mode))
+			(void)unlinkat(folder, e->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
+/* If it's still ours, and nothing but sockets is in it. */
 static void remove_folder(const struct port_request *rq, int parent, int folder)
 {
 	const char *name = strrchr(rq->listen.address, '/') + 1;
@@ -305,6 +326,7 @@ static void remove_folder(const struct port_request *rq, int parent, int folder)
 	    fstatat(parent, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    st.st_dev != named.st_dev || st.st_ino != named.st_ino)
 		return;
+	remove_sockets(folder);
 	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY)
 		log_warning("listener", "can't remove the folder %s: %s",
 			    rq->listen.address, strerror(errno));

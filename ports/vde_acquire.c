@@ -181,7 +181,11 @@ static int dial_client(const struct port_request *rq, int fd, int own,
 	/* All its bytes are its name, whatever they are. */
 	memcpy(&a, rq->vde.peer, sizeof(a));
 	r = connect_to(fd, &a);
-	return r < 0 ? bad_address(err, -r, "an abstract address", strerror(-r))
+	return r < 0 ? bad_address(err, -r, "an abstract address",
+				   r == -ECONNREFUSED
+					   ? "there is none of that name in "
+					     "this network namespace"
+					   : strerror(-r))
 		     : 0;
 }
 
