@@ -412,7 +412,7 @@ static void accept_some(struct sw *sw, struct listener *l, uint64_t now_ns)
 
 /* ---- The whole ---- */
 
-static void ready(struct sw *sw, uint64_t key, uint64_t now_ns)
+static void ready(struct sw *sw, uint64_t key, uint32_t events, uint64_t now_ns)
 {
 	unsigned int place = (unsigned int)(key & UINT32_MAX);
 	struct listener *l = sw->listeners->l[key >> 32];
@@ -421,7 +421,10 @@ static void ready(struct sw *sw, uint64_t key, uint64_t now_ns)
 	 * of another one, for which it does no harm. */
 	if (!l)
 		return;
-	if (place == LISTENER_SOCKET)
+	/* That accept says, too, but for Unix sockets that don't block. */
+	if (place == LISTENER_SOCKET && events & (EPOLLHUP | EPOLLERR))
+		listen_anew(sw, l, now_ns);
+	else if (place == LISTENER_SOCKET)
 		accept_some(sw, l, now_ns);
 	else if (l->guest[place].fd >= 0)
 		hear(sw, l, &l->guest[place], now_ns);
@@ -458,7 +461,7 @@ uint64_t listeners_run(struct sw *sw, uint64_t now_ns)
 	int n = epoll_wait(sw->listeners->epoll_fd, e, EVENTS_BATCH, 0);
 
 	for (int i = 0; i < n; i++)
-		ready(sw, e[i].data.u64, now_ns);
+		ready(sw, e[i].data.u64, e[i].events, now_ns);
 	for (unsigned int i = 0; i < LISTENERS_MAX; i++)
 		if (sw->listeners->l[i])
 			next = sooner(next, pass_time(sw, sw->listeners->l[i],
