@@ -219,13 +219,14 @@ struct uml_guest {
 
 static struct uml_guest uml_come(const char *name)
 {
-	struct sockaddr_un any = { .sun_family = AF_UNIX };
+	struct sockaddr_un own = { .sun_family = AF_UNIX };
 	struct uml_guest g = { .conn = guests_connect(name, SOCK_STREAM),
 			       .data = socket(AF_UNIX, SOCK_DGRAM, 0) };
 
-	/* The kernel finds it a name. */
-	assert_int_equal(
-		bind(g.data, (struct sockaddr *)&any, sizeof(sa_family_t)), 0);
+	/* All of it is the name, as UML has it. */
+	snprintf(own.sun_path + 1, sizeof(own.sun_path) - 1, "sim %d %d",
+		 (int)getpid(), g.data);
+	assert_int_equal(bind(g.data, (struct sockaddr *)&own, sizeof(own)), 0);
 	run_all();
 	return g;
 }
