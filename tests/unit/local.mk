@@ -34,6 +34,7 @@ tests_unit_test_offload_check_SOURCES = tests/unit/test_offload_check.c \
 unit_tests += tests/unit/test_capfile
 unit_tests += tests/unit/test_dummy
 unit_tests += tests/unit/test_link
+unit_tests += tests/unit/test_listen
 unit_tests += tests/unit/test_netlink
 unit_tests += tests/unit/test_pcap
 unit_tests += tests/unit/test_pcap_filter
