@@ -56,6 +56,7 @@ packages_e2e=(
 	tcpdump
 	tshark
 	udhcpc
+	vde2
 )
 
 # tests/bench/run says what else it could compare with, and does without.
@@ -72,6 +73,7 @@ packages_bench=(
 	openvswitch-switch
 	python3
 	qemu-system-x86
+	uml-utilities
 	user-mode-linux
 	uthash-dev
 	vde2

@@ -3,12 +3,16 @@ ports_libports_a_SOURCES = \
 	ports/capfile.c ports/capfile.h ports/capfile_acquire.c \
 	ports/cpu_acquire.c ports/cpu_acquire.h \
 	ports/csum.c ports/csum.h \
+	ports/datagrams.c ports/datagrams.h \
 	ports/device.c ports/device.h \
+	ports/dgram.c ports/dgram.h ports/dgram_acquire.c \
 	ports/drop.c ports/drop.h \
 	ports/dummy.c ports/dummy.h \
 	ports/frame.c ports/frame.h \
 	ports/headers.c ports/headers.h \
+	ports/ip_address.c ports/ip_address.h \
 	ports/link.c ports/link.h \
+	ports/listen.c ports/listen.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
 	ports/netlink.c ports/netlink.h \
@@ -21,7 +25,16 @@ ports_libports_a_SOURCES = \
 	ports/port.c ports/port.h \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
+	ports/seqpacket.c \
+	ports/socket_buffers.c ports/socket_buffers.h \
+	ports/stream.c ports/stream.h ports/stream_acquire.c \
+	ports/stream_link.c ports/stream_link.h \
+	ports/stream_state.c ports/stream_state.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
+	ports/udp.c ports/udp.h \
+	ports/unix_socket.c ports/unix_socket.h \
+	ports/vde.c ports/vde.h ports/vde_acquire.c \
+	ports/vde_request.c ports/vde_request.h \
 	ports/vhost_call.c ports/vhost_call.h \
 	ports/vhost_chain.h \
 	ports/vhost_mem.c ports/vhost_mem.h \

@@ -1,11 +1,15 @@
 #include "ports/port.h"
 
+#include "ports/listen.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
 static const struct port_ops *const types[] = {
 	&port_ops_tap,	      &port_ops_netdev, &port_ops_pcap,
-	&port_ops_vhost_user, &port_ops_dummy,
+	&port_ops_vhost_user, &port_ops_udp,	&port_ops_dgram,
+	&port_ops_stream,     &port_ops_dummy,	&port_ops_seqpacket,
+	&port_ops_listen,     &port_ops_vde,	&port_ops_uml,
 };
 
 const struct port_ops *port_ops_find(const char *type)
@@ -58,6 +62,24 @@ const char *port_request_ifname(const struct port_request *rq)
 	if (!strcmp(rq->type, "netdev"))
 		return rq->netdev.ifname;
 	return "";
+}
+
+const char *port_request_socket(const struct port_request *rq)
+{
+	if (!strcmp(rq->type, "vhost-user"))
+		return rq->vhost_user.path;
+	if (!strcmp(rq->type, "udp"))
+		return rq->udp.local;
+	if (!strcmp(rq->type, "dgram"))
+		return rq->dgram.local;
+	if (!strcmp(rq->type, "listen"))
+		return rq->listen.address;
+	return "";
+}
+
+const char *port_request_socket_param(const struct port_request *rq)
+{
+	return strcmp(rq->type, "vhost-user") ? "local" : "path";
 }
 
 void port_grant_close(struct port_grant *grant)

@@ -180,7 +180,8 @@ struct port_request {
 	};
 	/*
 	 * The requester has the connection already (a listener's): acquire
-	 * finds its descriptors in the grant, which is theirs from then on.
+	 * finds it in the grant (nfds is 1, fd[0] the connection), which owns
+	 * it from then on. Where acquire fails it's the caller's, still open.
 	 */
 	bool given;
 };
@@ -394,7 +395,8 @@ const struct port_keeper *port_keeper(void);
 const struct port_ops *port_ops_find(const char *type);
 
 extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
-	port_ops_vhost_user, port_ops_dummy;
+	port_ops_vhost_user, port_ops_udp, port_ops_dgram, port_ops_stream,
+	port_ops_seqpacket, port_ops_vde, port_ops_uml, port_ops_dummy;
 
 /* Fill the common fields of a port that a type's open() has allocated. */
 void port_init(struct port *p, const struct port_ops *ops,
@@ -406,6 +408,11 @@ bool port_ifname_fit(const char *ifname);
 
 /* The device that a request names, "" where it names none. */
 const char *port_request_ifname(const struct port_request *rq);
+
+/* The path or address that a request binds or connects a socket to, where that
+ * can be only one port's; "" where there is none. And the parameter's name. */
+const char *port_request_socket(const struct port_request *rq);
+const char *port_request_socket_param(const struct port_request *rq);
 
 /* Close all descriptors of a grant; for the types' release(). */
 void port_grant_close(struct port_grant *grant);

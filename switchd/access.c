@@ -58,6 +58,14 @@ static const char *admin_only(const json_t *params, const json_t *profiles)
 	/* Its path is a file's, made or connected to by root. */
 	if (type && !strcmp(type, "vhost-user"))
 		return "type=vhost-user";
+	/* Datagrams to and from where root's may go. */
+	if (type && !strcmp(type, "udp"))
+		return "type=udp";
+	if (type && !strcmp(type, "dgram"))
+		return "type=dgram";
+	/* The same, and where else root may connect to. */
+	if (type && !strcmp(type, "stream"))
+		return "type=stream";
 	if (json_is_true(effective(params, profiles, "uplink")))
 		return "uplink=yes";
 	if (json_is_true(effective(params, profiles, "force")))
@@ -212,6 +220,14 @@ static int check_own(const struct attempt *a)
 	return 0;
 }
 
+/* Is a port of this type nothing but its device? Others take files and
+ * sockets by their paths. */
+static bool is_device(const char *type)
+{
+	return !strcmp(type, "tap") || !strcmp(type, "netdev") ||
+	       !strcmp(type, "dummy");
+}
+
 /* His profile says everything but which device it is. */
 static int restricted_attach(const struct attempt *a)
 {
@@ -234,9 +250,7 @@ static int restricted_attach(const struct attempt *a)
 				  "profiles");
 	says = rpc_get_string(json_object_get(a->d->sw->profiles, profile),
 			      "type", NULL);
-	if (type && says ? strcmp(type, says) != 0
-			 : type && (!strcmp(type, "pcap") ||
-				    !strcmp(type, "vhost-user")))
+	if (type && says ? strcmp(type, says) != 0 : type && !is_device(type))
 		return restricted(a, "type", "his profile doesn't say so");
 	if (missing_port(a))
 		return restricted(a, "name",

@@ -195,7 +195,7 @@ int broker_acquire(struct broker *b, const struct port_request *rq,
 	if (is_local(b, rq))
 		return port_ops_find(rq->type)->acquire(rq, grant, err);
 	m.request = *rq;
-	r = call(b, &m, NULL, 0, fd, err);
+	r = call(b, &m, grant->fd, rq->given ? grant->nfds : 0, fd, err);
 	if (r == -EMFILE && m.head.result == 0)
 		(void)give_back(b, m.grant.handle);
 	if (r == 0 && is_last(fd, m.head.nfds)) {
@@ -203,7 +203,11 @@ int broker_acquire(struct broker *b, const struct port_request *rq,
 		(void)give_back(b, m.grant.handle);
 		r = no_descriptors(err);
 	}
-	return r < 0 ? r : take_grant(&m, fd, grant);
+	if (r < 0)
+		return r;
+	if (rq->given)
+		port_grant_close(grant);
+	return take_grant(&m, fd, grant);
 }
 
 int broker_adopt(struct broker *b, const struct port_request *rq,

@@ -39,6 +39,7 @@ void broker_free(struct broker *b);
 
 /* ---- Ports: as struct port_ops has them ---- */
 
+/* What is given lies in *grant; it is still the caller's where that fails. */
 int broker_acquire(struct broker *b, const struct port_request *rq,
 		   struct port_grant *grant, struct error *err)
 	__attribute__((warn_unused_result));

@@ -1,5 +1,6 @@
 #include "switchd/config.h"
 
+#include "switchd/listener.h"
 #include "switchd/policy.h"
 #include "switchd/roles.h"
 
@@ -200,7 +201,8 @@ void config_daemon(const json_t *config, struct config_daemon *out)
 
 static int check_top(const json_t *config, struct error *err)
 {
-	static const char *const lists[] = { "ports", "mirrors", "fdb" };
+	static const char *const lists[] = { "ports", "listeners", "mirrors",
+					     "fdb" };
 	json_t *rest = json_copy((json_t *)config);
 	int r = 0;
 
@@ -209,7 +211,7 @@ static int check_top(const json_t *config, struct error *err)
 		return error_set(err, EINVAL, "wrong-type", NULL,
 				 "a configuration is a JSON object");
 	}
-	for (unsigned int i = 0; r == 0 && i < 3; i++) {
+	for (unsigned int i = 0; r == 0 && i < 4; i++) {
 		const json_t *list = json_object_get(config, lists[i]);
 
 		if (list && !json_is_array(list))
@@ -298,6 +300,15 @@ static int check_port(const struct check *c, json_t *port, struct error *err)
 		json_object_set(c->ports, name, port);
 	json_decref(rest);
 	return r;
+}
+
+static int check_listener(const struct check *c, json_t *l, struct error *err)
+{
+	int r = rpc_params_check(listener_params, l, err);
+
+	return r < 0 ? r
+		     : listener_check(rpc_get_string(l, "name", ""), l,
+				      c->profiles, err);
 }
 
 /* The ports may be others than the configuration's, or come later. */
@@ -400,6 +411,8 @@ static int check_lists(const json_t *config, struct error *err)
 	if (!c.ports)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 	r = check_list(&c, config, "ports", check_port, err);
+	if (r == 0)
+		r = check_list(&c, config, "listeners", check_listener, err);
 	if (r == 0 && json_array_size(json_object_get(config, "mirrors")) >
 			      SNAPSHOT_MIRRORS_MAX)
 		r = error_set(err, EINVAL, "too-many-mirrors", "mirrors",

@@ -7,6 +7,7 @@
  *	  "switch":   as switch.set takes it,
  *	  "profiles": { NAME: port parameters },
  *	  "ports":    [ { "name": NAME, port parameters } ],
+ *	  "listeners": [ as listener.add takes it ],
  *	  "mirrors":  [ as mirror.add takes it ],
  *	  "fdb":      [ as fdb.add takes it ] }
  *
@@ -16,7 +17,8 @@
  * them, so that what is saved while a guest runs can be read without it. The
  * running switch is brought from what it is to what is wanted: ports that are
  * the same see no interruption; ports that were attached by hand or by a
- * guest's script, mirrors and static addresses that were added by hand stay.
+ * guest's script, listeners, mirrors and static addresses that were added by
+ *hand stay. A listener's ports are what it says, and go with it.
  *
  * Threads: main.
  */

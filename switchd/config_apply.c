@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "switchd/config.h"
+#include "switchd/listener.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct step {
 
 /* The switch as it was, but for its ports: those are in the steps. */
 struct before {
-	json_t *profiles, *mirrors, *statics;
+	json_t *profiles, *listeners, *mirrors, *statics;
 };
 
 struct apply {
@@ -103,12 +104,42 @@ static int check_profiles_used(struct apply *a)
 		char at[PORT_NAME_MAX + 16];
 
 		if (!*profile || json_object_get(profiles, profile) ||
-		    p->origin == SWITCH_ORIGIN_CONFIG || wanted_port(a, p))
+		    p->origin == SWITCH_ORIGIN_CONFIG || wanted_port(a, p) ||
+		    *p->listener) /* it's the listener's affair */
 			continue;
 		snprintf(at, sizeof(at), "profiles.%s", profile);
 		return error_set(a->err, EBUSY, "profile-in-use", at,
 				 "port \"%s\", which stays, has profile \"%s\"",
 				 p->config.request.name, profile);
+	}
+	return 0;
+}
+
+/* A listener by hand stays, and gives its ports what its profile says then. */
+static int check_listeners_stay(struct apply *a)
+{
+	const json_t *profiles = json_object_get(a->config, "profiles");
+	const struct listener *l = NULL;
+
+	while ((l = listener_next(a->sw, l))) {
+		const json_t *params = listener_params_of(l);
+		const char *profile = rpc_get_string(params, "profile", "");
+		char at[PORT_NAME_MAX + 16];
+
+		if (listener_is_configured(l) || !*profile ||
+		    listener_wanted(l, json_object_get(a->config, "listeners")))
+			continue;
+		snprintf(at, sizeof(at), "profiles.%s", profile);
+		if (!json_object_get(profiles, profile))
+			return error_set(a->err, EBUSY, "profile-in-use", at,
+					 "listener \"%s\", which stays, has "
+					 "profile \"%s\"",
+					 listener_name(l), profile);
+		if (listener_check(listener_name(l), params, profiles, a->err) <
+		    0) {
+			error_prefix(a->err, at);
+			return -a->err->err;
+		}
 	}
 	return 0;
 }
@@ -136,6 +167,16 @@ static int check_mirrors_fit(struct apply *a)
 
 /* ---- Forward ---- */
 
+/* A listener's port goes with it, or where its name is wanted. */
+static bool given_stays(const struct apply *a, const struct switch_port *p)
+{
+	const struct listener *l = listener_find(a->sw, p->listener);
+
+	return !wanted_port(a, p) &&
+	       (!l ||
+		listener_stays(l, json_object_get(a->config, "listeners")));
+}
+
 /* Detach what isn't wanted any more, or wants another device. */
 static int detach_unwanted(struct apply *a)
 {
@@ -146,9 +187,10 @@ static int detach_unwanted(struct apply *a)
 		struct port_config c;
 		const char *why = "unconfigured";
 
-		if (!w && p->origin != SWITCH_ORIGIN_CONFIG)
+		if (*p->listener ? given_stays(a, p)
+				 : !w && p->origin != SWITCH_ORIGIN_CONFIG)
 			continue;
-		if (w) {
+		if (w && !*p->listener) {
 			if (portconf_parse(p->config.request.name, w,
 					   a->sw->profiles, &c, a->err) < 0)
 				return -EINVAL;
@@ -280,6 +322,66 @@ static int ports_bring(struct apply *a)
 	return 0;
 }
 
+/* What a listener's port should have: its guest may have said what it is. A new
+ * reference. */
+static json_t *given_params(const struct switch_port *p, json_t *common)
+{
+	json_t *said = json_object_get(p->params, "description");
+	json_t *params = json_copy(common);
+
+	if (said && !json_object_get(common, "description"))
+		json_object_set(params, "description", said);
+	return params;
+}
+
+static int given_change(struct apply *a, struct switch_port *p, json_t *want)
+{
+	json_t *difference;
+	struct port_config c;
+	int r = portconf_parse_given(p->config.request.name,
+				     p->config.request.type, want,
+				     a->sw->profiles, &c, a->err);
+
+	if (r < 0 || port_is(a->sw, p, want, &c))
+		return r;
+	if (step_add(a, STEP_CHANGED, p) < 0)
+		return -ENOMEM;
+	difference = params_difference(p->params, want);
+	r = switch_port_set(a->sw, p, difference, a->err);
+	json_decref(difference);
+	a->changes.changed += r == 0;
+	return r;
+}
+
+/* Ports of the configuration's listeners: as those say now. */
+static int given_bring(struct apply *a, struct switch_port *p)
+{
+	const struct listener *l = listener_find(a->sw, p->listener);
+	json_t *want;
+	int r;
+
+	if (!l || !listener_is_configured(l))
+		return 0;
+	want = given_params(p, listener_common(l));
+	r = want ? given_change(a, p, want) : no_memory(a);
+	json_decref(want);
+	if (r < 0)
+		error_prefix(a->err, "listeners");
+	return r;
+}
+
+static int listeners_apply(struct apply *a)
+{
+	struct switch_port *p = NULL;
+	int r = listeners_bring(a->sw, json_object_get(a->config, "listeners"),
+				a->err);
+
+	while (r == 0 && (p = switch_port_next(a->sw, p)))
+		if (*p->listener)
+			r = given_bring(a, p);
+	return r;
+}
+
 /* Mirrors cost nothing to make anew. */
 static int mirrors_bring(struct sw *sw, const json_t *config, struct error *err)
 {
@@ -388,6 +490,7 @@ static void apply_undo(struct apply *a)
 	for (size_t i = a->nsteps; i--;)
 		step_undo(a, &a->step[i]);
 	switch_profiles_set(a->sw, a->before.profiles);
+	listeners_bring_back(a->sw, a->before.listeners);
 	switch_mirrors_restore(a->sw, a->before.mirrors);
 	switch_statics_restore(a->sw, a->before.statics);
 }
@@ -417,7 +520,11 @@ static int apply_steps(struct apply *a)
 	if (r == 0)
 		r = detach_unwanted(a);
 	if (r == 0)
+		listeners_prune(a->sw, json_object_get(a->config, "listeners"));
+	if (r == 0)
 		r = ports_bring(a);
+	if (r == 0)
+		r = listeners_apply(a);
 	if (r == 0)
 		r = mirrors_bring(a->sw, a->config, a->err);
 	if (r == 0)
@@ -435,9 +542,11 @@ static int apply_init(struct apply *a)
 	a->wanted = json_object();
 	a->later = json_array();
 	a->before.profiles = json_incref(a->sw->profiles);
+	a->before.listeners = listeners_save(a->sw);
 	a->before.mirrors = switch_mirrors_save(a->sw);
 	a->before.statics = switch_statics_save(a->sw);
-	if (!a->wanted || !a->later || !a->before.mirrors || !a->before.statics)
+	if (!a->wanted || !a->later || !a->before.listeners ||
+	    !a->before.mirrors || !a->before.statics)
 		return no_memory(a);
 	json_array_foreach(json_object_get(a->config, "ports"), i, p)
 		if (json_object_set(a->wanted, rpc_get_string(p, "name", ""),
@@ -456,6 +565,7 @@ static void apply_fini(struct apply *a)
 	json_decref(a->wanted);
 	json_decref(a->later);
 	json_decref(a->before.profiles);
+	json_decref(a->before.listeners);
 	json_decref(a->before.mirrors);
 	json_decref(a->before.statics);
 }
@@ -508,6 +618,8 @@ int config_apply(struct sw *sw, const json_t *config,
 
 	if (r == 0)
 		r = check_profiles_used(&a);
+	if (r == 0)
+		r = check_listeners_stay(&a);
 	if (r == 0)
 		r = check_mirrors_fit(&a);
 	if (r == 0) {

@@ -1,6 +1,8 @@
 /* The configuration as a file: load, show, save. See config.h. */
 #include "switchd/config.h"
 
+#include "switchd/listener.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -163,10 +165,11 @@ json_t *config_show(struct sw *sw, const json_t *daemon)
 		json_object_update(o, sw->mirror[i]->params);
 		json_array_append_new(mirrors, o);
 	}
-	config = json_pack("{s:o,s:O,s:o,s:o,s:o}", "switch",
+	config = json_pack("{s:o,s:O,s:o,s:o,s:o,s:o}", "switch",
 			   config_settings_show(&sw->settings), "profiles",
-			   sw->profiles, "ports", ports, "mirrors", mirrors,
-			   "fdb", switch_statics_show(sw));
+			   sw->profiles, "ports", ports, "listeners",
+			   listeners_config(sw), "mirrors", mirrors, "fdb",
+			   switch_statics_show(sw));
 	if (daemon && json_object_size(daemon))
 		json_object_set(config, "daemon", (json_t *)daemon);
 	return config;
@@ -298,6 +301,7 @@ int config_save(struct sw *sw, const json_t *daemon, const char *file, bool own,
 	while ((p = switch_port_next(sw, p)))
 		if (p->origin == SWITCH_ORIGIN_CONTROL)
 			switch_port_origin(sw, p, SWITCH_ORIGIN_CONFIG);
+	listeners_adopt(sw);
 	switch_mirrors_adopt(sw);
 	switch_statics_adopt(sw);
 	return 0;

@@ -379,7 +379,8 @@ int daemon_make_events(struct daemon *d, struct error *err)
 	d->sighup =
 		daemon_event(d, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, NULL);
 	if (!d->commit || !d->reap || !d->fdb_events || !d->tick ||
-	    !d->failed || !d->link || !d->sigterm || !d->sigint || !d->sighup)
+	    !d->failed || !d->link || !d->sigterm || !d->sigint || !d->sighup ||
+	    daemon_listen_init(d) < 0)
 		return error_set(err, ENOMEM, "no-memory", NULL,
 				 "can't make the event loop");
 	return 0;
@@ -520,12 +521,15 @@ int daemon_run(struct daemon *d)
 
 void daemon_free(struct daemon *d)
 {
-	struct event *ev[] = { d ? d->commit : NULL,  d ? d->reap : NULL,
-			       d ? d->tick : NULL,    d ? d->failed : NULL,
-			       d ? d->link : NULL,    d ? d->fdb_events : NULL,
-			       d ? d->sigterm : NULL, d ? d->sigint : NULL,
-			       d ? d->sighup : NULL,  d ? d->order : NULL,
-			       d ? d->leave : NULL };
+	struct event *ev[] = {
+		d ? d->commit : NULL,	 d ? d->reap : NULL,
+		d ? d->tick : NULL,	 d ? d->failed : NULL,
+		d ? d->link : NULL,	 d ? d->fdb_events : NULL,
+		d ? d->sigterm : NULL,	 d ? d->sigint : NULL,
+		d ? d->sighup : NULL,	 d ? d->order : NULL,
+		d ? d->leave : NULL,	 d ? d->listen : NULL,
+		d ? d->listen_due : NULL
+	};
 
 	if (!d)
 		return;

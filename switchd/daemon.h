@@ -15,7 +15,8 @@
  *                            GO          └──┴── RESUME ─┘
  *
  * daemon.c has the loop, daemon_start.c the way to `live`, daemon_orders.c what
- * the monitor orders, daemon_control.c what ports wait for.
+ * the monitor orders, daemon_control.c what ports wait for, daemon_listen.c
+ * what listeners do.
  *
  * Threads: main.
  */
@@ -53,6 +54,7 @@ struct daemon {
 	struct access_refused refused;
 	struct link_monitor *links;
 	struct event *commit, *reap, *tick, *failed, *link, *fdb_events;
+	struct event *listen, *listen_due; /* guests; time alone */
 	struct event *sigterm, *sigint, *sighup;
 	uint64_t watchdog_ns; /* 0: no watchdog */
 	int exit_status;
@@ -121,6 +123,13 @@ void daemon_control_watch(struct daemon *d, struct switch_port *p);
 void daemon_control_unwatch(struct switch_port *p);
 void daemon_control_all(struct daemon *d, bool on);
 void daemon_control_end(struct daemon *d);
+
+/*
+ * Guests that connect to listeners (daemon_listen.c): make the events; wait for
+ * them, or don't, as in an upgrade. Returns 0 or -ENOMEM.
+ */
+int daemon_listen_init(struct daemon *d) __attribute__((warn_unused_result));
+void daemon_listen(struct daemon *d, bool on);
 
 /* Ask for an upgrade; answers the call, now or later. */
 void daemon_upgrade(struct daemon *d, struct rpc_call *call);

@@ -26,9 +26,11 @@ static void set_quiet(struct daemon *d, bool quiet)
 	if (quiet) {
 		event_del(d->link);
 		event_del(d->failed);
+		daemon_listen(d, false);
 	} else {
 		event_add(d->link, NULL);
 		event_add(d->failed, NULL);
+		daemon_listen(d, true);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "switchd/fastpath_map.h"
 #include "switchd/journal.h"
 #include "switchd/ledger.h"
+#include "switchd/listener.h"
 #include "switchd/methods.h"
 #include "switchd/notify.h"
 #include "switchd/roles.h"
@@ -308,24 +309,11 @@ static int keep_all(struct daemon *d, struct error *err)
 
 /* ---- The three ways ---- */
 
-/*
- * A switch that has lost its memory comes back without a port whose device
- * isn't there just now, rather than not at all.
- */
-static int apply_what_goes(struct daemon *d, const json_t *config,
-			   struct error *err)
+static void attach_what_goes(struct daemon *d, const json_t *ports)
 {
-	json_t *ports = json_object_get(config, "ports");
-	json_t *rest = json_copy((json_t *)(uintptr_t)config), *w;
-	struct config_changes c = { 0 };
+	json_t *w;
 	size_t i;
-	int r;
 
-	json_object_del(rest, "ports");
-	r = config_apply(d->sw, rest, &c, err);
-	json_decref(rest);
-	if (r < 0)
-		return r;
 	json_array_foreach(ports, i, w) {
 		const char *name = rpc_get_string(w, "name", "");
 		json_t *params = json_copy(w);
@@ -342,6 +330,44 @@ static int apply_what_goes(struct daemon *d, const json_t *config,
 		}
 		json_decref(params);
 	}
+}
+
+static void listen_where_it_goes(struct daemon *d, const json_t *listeners)
+{
+	json_t *w;
+	size_t i;
+
+	json_array_foreach(listeners, i, w) {
+		const char *name = rpc_get_string(w, "name", "");
+		struct error why = { 0 };
+
+		if (listener_add(d->sw, name, w, SWITCH_ORIGIN_CONFIG, &why) <
+		    0)
+			log_err("listener",
+				"%s: %s; there with the next config.apply",
+				name, why.message);
+	}
+}
+
+/*
+ * A switch that has lost its memory comes back without a port whose device
+ * isn't there just now, rather than not at all.
+ */
+static int apply_what_goes(struct daemon *d, const json_t *config,
+			   struct error *err)
+{
+	json_t *rest = json_copy((json_t *)(uintptr_t)config);
+	struct config_changes c = { 0 };
+	int r;
+
+	json_object_del(rest, "ports");
+	json_object_del(rest, "listeners");
+	r = config_apply(d->sw, rest, &c, err);
+	json_decref(rest);
+	if (r < 0)
+		return r;
+	attach_what_goes(d, json_object_get(config, "ports"));
+	listen_where_it_goes(d, json_object_get(config, "listeners"));
 	return 0;
 }
 
@@ -488,6 +514,7 @@ int daemon_go(struct daemon *d, struct error *err)
 	switch_take_over(d->sw);
 	d->live = true;
 	daemon_control_all(d, true);
+	daemon_listen(d, true);
 	switch_commit(d->sw);
 	now = clock_ns();
 	r = d->broker ? take_memory(d, err) : 0;

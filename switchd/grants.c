@@ -113,15 +113,16 @@ static struct grant *find_left(struct grants *t, const struct port_request *rq)
 static bool in_the_way(const struct grant *g, const struct port_request *rq)
 {
 	const char *ifname = port_request_ifname(rq);
+	const char *socket = port_request_socket(rq);
+	/* A listener and a port may have the same name. */
+	bool listens = !strcmp(g->rq.type, "listen");
 
-	if (!strcmp(g->rq.name, rq->name) ||
-	    (*ifname && !strcmp(g->grant.ifname, ifname)))
+	if ((listens == !strcmp(rq->type, "listen") &&
+	     !strcmp(g->rq.name, rq->name)) ||
+	    (*ifname && !strcmp(g->grant.ifname, ifname)) ||
+	    (*socket && !strcmp(port_request_socket(&g->rq), socket)))
 		return true;
-	if (strcmp(g->rq.type, rq->type) != 0)
-		return false;
-	if (!strcmp(rq->type, "vhost-user"))
-		return !strcmp(g->rq.vhost_user.path, rq->vhost_user.path);
-	return !strcmp(rq->type, "pcap") &&
+	return !strcmp(g->rq.type, "pcap") && !strcmp(rq->type, "pcap") &&
 	       !strcmp(g->rq.pcap.file, rq->pcap.file);
 }
 
@@ -152,13 +153,27 @@ static int check_persisted(const struct grants *t,
 			 t->persisted);
 }
 
+/* A copy of the connection that came with the request, for the grant to own. */
+static int take_given(struct port_grant *grant, struct error *err)
+{
+	int fd = fcntl(grant->fd[0], F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return error_set(err, errno, "no-descriptor", NULL,
+				 "the monitor can hold no more: %s",
+				 strerror(errno));
+	grant->fd[0] = fd;
+	return fd;
+}
+
 int grants_acquire(struct grants *t, const struct policy *p,
 		   const struct port_request *rq, unsigned int slot,
 		   struct port_grant *out, struct error *err)
 {
 	const struct port_ops *ops = port_ops_find(rq->type);
-	struct grant *g = find_left(t, rq);
-	int r = policy_check(p, rq, err);
+	/* Another connection isn't the one that was left. */
+	struct grant *g = rq->given ? NULL : find_left(t, rq);
+	int given = -1, r = policy_check(p, rq, err);
 
 	if (r < 0)
 		return r;
@@ -175,10 +190,15 @@ int grants_acquire(struct grants *t, const struct policy *p,
 	if (!g)
 		return -err->err;
 	r = check_persisted(t, rq, err);
-	if (r == 0)
+	if (r == 0 && rq->given)
+		r = given = take_given(out, err);
+	if (r >= 0)
 		r = ops->acquire(rq, out, err);
-	if (r < 0)
+	if (r < 0) {
+		if (rq->given)
+			close(given);
 		return r;
+	}
 	t->persisted += persists(rq) && !out->undo.existed;
 	r = policy_check_grant(p, rq, out, err);
 	if (r < 0) {

@@ -55,10 +55,11 @@ void grants_fini(struct grants *t);
 
 /*
  * Open what a sane request (proto_request_sane) asks for, if the policy lets
- * it; or hand out again what is held for the same request and isn't claimed.
- * The TAP of a guest (`handover`) isn't held: the caller closes its descriptors
- * once they are sent. *out: a copy, with a handle where it is held. Returns 0
- * or -errno with *err.
+ * it; or hand out again what is held for the same request and isn't claimed. A
+ * connection that is given (out->fd[0], out->nfds 1) is borrowed: the grant has
+ * a copy. The TAP of a guest (`handover`) isn't held: the caller closes its
+ * descriptors once they are sent. *out: a copy, with a handle where it is held.
+ * Returns 0 or -errno with *err.
  */
 int grants_acquire(struct grants *t, const struct policy *p,
 		   const struct port_request *rq, unsigned int slot,

@@ -10,6 +10,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/config_line.c \
 	switchd/daemon.c switchd/daemon.h \
 	switchd/daemon_control.c \
+	switchd/daemon_listen.c \
 	switchd/daemon_orders.c \
 	switchd/daemon_start.c \
 	switchd/decide.h \
@@ -25,8 +26,13 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/isolate_syscalls.c \
 	switchd/journal.c switchd/journal.h \
 	switchd/ledger.c switchd/ledger.h \
+	switchd/listener.c switchd/listener.h \
+	switchd/listener_accept.c \
+	switchd/listener_config.c \
+	switchd/listener_internal.h \
 	switchd/method_config.c \
 	switchd/method_fdb.c \
+	switchd/method_listener.c \
 	switchd/method_port.c \
 	switchd/method_switch.c \
 	switchd/method_vhost.c \
@@ -54,6 +60,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/switch_control.c \
 	switchd/switch_fast.c switchd/switch_fast.h \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
+	switchd/switch_link.c \
 	switchd/switch_port.c \
 	switchd/switch_state.c \
 	switchd/switch_worker.c \

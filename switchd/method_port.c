@@ -205,6 +205,10 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
 	json_object_set_new(o, "tx", method_tx(&n, false));
+	if (*p->listener)
+		json_object_update_new(
+			o, json_pack("{s:s,s:o*}", "listener", p->listener,
+				     "peer", switch_peer_json(&p->peer)));
 	if (!strcmp(p->config.request.type, "vhost-user"))
 		json_object_set_new(o, "guest", method_guest(p));
 	if (strcmp(p->config.request.type, "netdev") != 0)

@@ -4,6 +4,8 @@
  */
 #include "switchd/methods.h"
 
+#include "switchd/listener.h"
+
 #define PORTS "port.list:ports.name"
 
 #define PAGE_PARAMS                                                       \
@@ -71,6 +73,12 @@ static const struct rpc_param name_of_profile[] = {
 	{ 0 },
 };
 
+static const struct rpc_param name_of_listener[] = {
+	PARAM_NAME("name", true, "listener.list:listeners.name",
+		   "name of the listener"),
+	{ 0 },
+};
+
 static const struct rpc_param name_of_mirror[] = {
 	PARAM_NAME("name", true, "mirror.list:mirrors.name",
 		   "name of the mirror"),
@@ -133,6 +141,17 @@ const struct rpc_method daemon_methods[] = {
 	{ "port.show", "everything about a port", "name", name_of_port,
 	  "parameters, device, counters, drop reasons", .access = VIEWER,
 	  .handler = method_port_show },
+	{ "listener.add", "listen for guests, each a port of its own", "name",
+	  listener_params, "the listener", .access = ADMIN,
+	  .handler = method_listener_add },
+	{ "listener.remove", "listen no more; its ports are detached", "name",
+	  name_of_listener, "nothing", .access = ADMIN,
+	  .handler = method_listener_remove },
+	{ "listener.list", "the listeners", NULL, NULL, "an array `listeners`",
+	  .access = VIEWER, .handler = method_listener_list },
+	{ "listener.show", "everything about a listener", "name",
+	  name_of_listener, "parameters, ports, who was refused",
+	  .access = VIEWER, .handler = method_listener_show },
 	{ "profile.list", "the profiles", NULL, NULL, "an array `profiles`",
 	  .access = VIEWER, .handler = method_profile_list },
 	{ "profile.show", "a profile's parameters", "name", name_of_profile,

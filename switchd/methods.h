@@ -24,6 +24,8 @@ method_fn method_fdb_list, method_fdb_add, method_fdb_remove, method_fdb_flush;
 method_fn method_profile_list, method_profile_show, method_mirror_add,
 	method_mirror_remove, method_mirror_list, method_config_show,
 	method_config_apply, method_config_save;
+method_fn method_listener_add, method_listener_remove, method_listener_list,
+	method_listener_show;
 method_fn method_helper_attach;
 
 /* The port named by params[key]; answers the call with no-such-port and

@@ -6,6 +6,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/memfd.h"
+#include "ports/listen.h"
 #include "switchd/fastpath.h"
 #include "switchd/helper.h"
 
@@ -94,12 +95,17 @@ static int call_acquire(struct call *c)
 
 	if (!proto_request_sane(c->msg))
 		return refused(c, "no request");
+	rq = c->msg->request;
+	if (rq.given ? !listen_given_fit(rq.type, c->fd, c->msg->head.nfds)
+		     : c->msg->head.nfds)
+		return refused(c, "no connection for such a port");
+	grant.nfds = c->msg->head.nfds;
+	grant.fd[0] = c->fd[0];
 	/* While the old one is leaving there is but one, and it decides. */
 	if (c->m->upgrade != UPGRADE_NONE &&
 	    (c->m->upgrade != UPGRADE_LEAVING || c->slot != c->m->active))
 		return error_set(&c->err, EBUSY, "upgrading", NULL,
 				 "an upgrade is under way");
-	rq = c->msg->request;
 	r = grants_acquire(&c->m->grants, &c->m->policy, &rq, c->slot, &grant,
 			   &c->err);
 	if (r < 0)

@@ -1,6 +1,11 @@
 #include "switchd/policy.h"
 
+#include "ports/dgram.h"
+#include "ports/ip_address.h"
+#include "ports/listen.h"
 #include "ports/netlink.h"
+#include "ports/stream.h"
+#include "ports/vde.h"
 #include "ports/vhost_user.h"
 
 #include <errno.h>
@@ -27,7 +32,10 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("netns", "network namespaces"),
 	PATTERNS("addresses", "networks of a TAP's own address"),
 	PATTERNS("files", "captures and saved configurations"),
-	PATTERNS("sockets", "paths of vhost-user sockets"),
+	PATTERNS("sockets", "paths of sockets of ports and listeners"),
+	PATTERNS("udp", "our ends of UDP ports"),
+	PATTERNS("connect", "addresses that stream ports connect to"),
+	PATTERNS("listen", "TCP addresses of listeners"),
 	{ 0 },
 };
 
@@ -47,6 +55,9 @@ static const char *const defaults[POLICY_LISTS][12] = {
 	/* Who connects there is root, to whoever listens: see policy.h. */
 	[POLICY_SOCKETS] = { "/run/switchd/*", "/run/vhost-user/*",
 			     "/tmp/vhost*", "/var/tmp/vhost*" },
+	[POLICY_UDP] = { "*" },
+	[POLICY_CONNECT] = { "127.*:*", "[::1]:*" },
+	[POLICY_LISTEN] = { "127.*:*", "[::1]:*" },
 };
 
 static json_t *default_list(enum policy_list i)
@@ -204,6 +215,55 @@ static int check_netdev(const struct policy *p, const struct netdev_params *n,
 	return 0;
 }
 
+/* Is this port written out at the end of the pattern? */
+static bool names_port(const char *pattern, uint16_t port)
+{
+	const char *colon = strrchr(pattern, ':');
+	char number[8];
+
+	snprintf(number, sizeof(number), "%u", port);
+	return colon && !strcmp(colon + 1, number);
+}
+
+/* Brackets are those of an IPv6 address, and no set of characters. */
+static bool inet_matches(const char *pattern, const char *local)
+{
+	char escaped[2 * PORT_PATH_MAX], *to = escaped;
+
+	for (; *pattern && to < escaped + sizeof(escaped) - 2; pattern++) {
+		if (*pattern == '[' || *pattern == ']')
+			*to++ = '\\';
+		*to++ = *pattern;
+	}
+	*to = '\0';
+	return !fnmatch(escaped, local, 0);
+}
+
+/* An address with a port that something listens on; text: of parameter `param`.
+ */
+static int check_inet(const struct policy *p, enum policy_list list,
+		      const char *param, const char *text, struct error *err)
+{
+	char local[IP_ADDRESS_STRLEN];
+	struct ip_address address;
+	uint16_t port;
+	json_t *pattern;
+	size_t n;
+
+	if (ip_address_parse(text, &address) < 0)
+		return 0; /* acquire will say what is wrong with it */
+	ip_address_format(&address, local);
+	port = ip_address_port(&address);
+	json_array_foreach(p->list[list], n, pattern) {
+		const char *glob = json_string_value(pattern);
+
+		if ((port >= IPPORT_RESERVED || names_port(glob, port)) &&
+		    inet_matches(glob, local))
+			return 0;
+	}
+	return refuse(err, list, param, local);
+}
+
 /* What lies in the file system: which list it is in, and by which parameter. */
 struct place {
 	enum policy_list list;
@@ -212,6 +272,10 @@ struct place {
 
 static const struct place file_place = { POLICY_FILES, "file" };
 static const struct place socket_place = { POLICY_SOCKETS, "path" };
+static const struct place local_place = { POLICY_SOCKETS, "local" };
+static const struct place remote_place = { POLICY_SOCKETS, "remote" };
+static const struct place listen_place = { POLICY_SOCKETS, "listen" };
+static const struct place stream_place = { POLICY_SOCKETS, "connect" };
 
 static int check_place(const struct policy *p, const struct place *at,
 		       const char *path, struct error *err)
@@ -244,7 +308,7 @@ int policy_real_folder(int dirfd, char *buf, size_t size)
 static int check_folder(const struct policy *p, const struct place *at,
 			int dirfd, const char *path, struct error *err)
 {
-	char folder[PATH_MAX], real[PATH_MAX + PORT_PATH_MAX];
+	char folder[PATH_MAX], real[PATH_MAX + PORT_PATH_MAX + 8];
 	const char *name = strrchr(path, '/');
 
 	if (!name || policy_real_folder(dirfd, folder, sizeof(folder)) < 0)
@@ -263,7 +327,7 @@ static int check_folder(const struct policy *p, const struct place *at,
 static int check_path(const struct policy *p, const struct place *at,
 		      const char *path, struct error *err)
 {
-	char folder[PORT_PATH_MAX];
+	char folder[PORT_PATH_MAX + 8];
 	int dirfd, r = check_place(p, at, path, err);
 
 	if (r < 0)
@@ -278,6 +342,64 @@ static int check_path(const struct policy *p, const struct place *at,
 	return r;
 }
 
+static int check_dgram(const struct policy *p, const struct dgram_params *d,
+		       struct error *err)
+{
+	int r = check_path(p, &local_place, d->local, err);
+
+	return r < 0 ? r : check_path(p, &remote_place, d->remote, err);
+}
+
+/* A listener's socket; "FOLDER/ctl" in `buf` where it is a VDE folder's. */
+static const char *listen_path(const struct listen_params *l,
+			       char buf[PORT_PATH_MAX + 8])
+{
+	if (l->kind != LISTEN_VDE)
+		return l->address;
+	snprintf(buf, PORT_PATH_MAX + 8, "%s/" LISTEN_CTL, l->address);
+	return buf;
+}
+
+static int check_listen(const struct policy *p, const struct listen_params *l,
+			struct error *err)
+{
+	char path[PORT_PATH_MAX + 8];
+	int r;
+
+	if (*l->address != '/')
+		return check_inet(p, POLICY_LISTEN, "listen", l->address, err);
+	/* A VDE folder may be made, within another one. */
+	r = check_path(p, &listen_place, l->address, err);
+	return r < 0 ? r
+		     : check_path(p, &listen_place, listen_path(l, path), err);
+}
+
+/* What a VDE client's port makes there, by another name. */
+static const char *vde_path(const struct vde_params *v,
+			    char buf[PORT_PATH_MAX + 8])
+{
+	snprintf(buf, PORT_PATH_MAX + 8, "%s/" LISTEN_CTL, v->folder);
+	return buf;
+}
+
+static int check_vde(const struct policy *p, const struct vde_params *v,
+		     struct error *err)
+{
+	char path[PORT_PATH_MAX + 8];
+
+	return check_path(p, &listen_place, vde_path(v, path), err);
+}
+
+static int check_stream(const struct policy *p, const struct port_request *rq,
+			struct error *err)
+{
+	const char *to = rq->stream.connect;
+
+	return stream_is_path(&rq->stream)
+		       ? check_path(p, &stream_place, to, err)
+		       : check_inet(p, POLICY_CONNECT, "connect", to, err);
+}
+
 int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err)
 {
@@ -287,6 +409,19 @@ int policy_check(const struct policy *p, const struct port_request *rq,
 		return check_netdev(p, &rq->netdev, err);
 	if (!strcmp(rq->type, "vhost-user"))
 		return check_path(p, &socket_place, rq->vhost_user.path, err);
+	if (!strcmp(rq->type, "udp"))
+		return check_inet(p, POLICY_UDP, "local", rq->udp.local, err);
+	if (!strcmp(rq->type, "dgram"))
+		return check_dgram(p, &rq->dgram, err);
+	if (!strcmp(rq->type, "listen"))
+		return check_listen(p, &rq->listen, err);
+	if (!strcmp(rq->type, "vde"))
+		return check_vde(p, &rq->vde, err);
+	/* They open nothing: the connection is there. */
+	if (rq->given)
+		return 0;
+	if (!strcmp(rq->type, "stream"))
+		return check_stream(p, rq, err);
 	return check_path(p, &file_place, rq->pcap.file, err);
 }
 
@@ -300,12 +435,56 @@ static int check_granted(const struct policy *p, const struct place *at,
 	return check_folder(p, at, grant->fd[fd], path, err);
 }
 
+static int check_granted_dgram(const struct policy *p,
+			       const struct dgram_params *d,
+			       const struct port_grant *grant,
+			       struct error *err)
+{
+	int r = check_granted(p, &local_place, grant, DGRAM_GRANT_LOCAL,
+			      d->local, err);
+
+	return r < 0 ? r
+		     : check_granted(p, &remote_place, grant,
+				     DGRAM_GRANT_REMOTE, d->remote, err);
+}
+
+static int check_granted_listen(const struct policy *p,
+				const struct listen_params *l,
+				const struct port_grant *grant,
+				struct error *err)
+{
+	char path[PORT_PATH_MAX + 8];
+
+	return check_granted(p, &listen_place, grant, LISTEN_GRANT_FOLDER,
+			     listen_path(l, path), err);
+}
+
+static int check_granted_vde(const struct policy *p, const struct vde_params *v,
+			     const struct port_grant *grant, struct error *err)
+{
+	char path[PORT_PATH_MAX + 8];
+
+	return check_granted(p, &listen_place, grant, VDE_GRANT_FOLDER,
+			     vde_path(v, path), err);
+}
+
 int policy_check_grant(const struct policy *p, const struct port_request *rq,
 		       const struct port_grant *grant, struct error *err)
 {
 	if (!strcmp(rq->type, "vhost-user"))
 		return check_granted(p, &socket_place, grant,
 				     VHOST_GRANT_FOLDER, rq->vhost_user.path,
+				     err);
+	if (!strcmp(rq->type, "dgram"))
+		return check_granted_dgram(p, &rq->dgram, grant, err);
+	if (!strcmp(rq->type, "listen") && *rq->listen.address == '/')
+		return check_granted_listen(p, &rq->listen, grant, err);
+	if (!strcmp(rq->type, "vde"))
+		return check_granted_vde(p, &rq->vde, grant, err);
+	if (!strcmp(rq->type, "stream") && !rq->given &&
+	    stream_is_path(&rq->stream))
+		return check_granted(p, &stream_place, grant,
+				     STREAM_GRANT_FOLDER, rq->stream.connect,
 				     err);
 	if (!strcmp(rq->type, "pcap"))
 		return check_granted(p, &file_place, grant, 1, rq->pcap.file,
@@ -317,5 +496,5 @@ int policy_check_renew(const struct policy *p, const struct port_request *rq,
 		       struct error *err)
 {
 	/* A capture goes on in its folder. */
-	return strcmp(rq->type, "vhost-user") ? 0 : policy_check(p, rq, err);
+	return strcmp(rq->type, "pcap") ? policy_check(p, rq, err) : 0;
 }

@@ -18,11 +18,21 @@
  *     netns      *                 names under /run/netns, no paths
  *     addresses  private networks  for the host's side of a TAP
  *     files      what is in (or below) /var/tmp, /tmp, /var/log/switchd
- *     sockets    of vhost-user, to listen on or to connect to: what is in (or
- *                below) /run/switchd, /run/vhost-user, and what begins with
- *                vhost in /tmp and /var/tmp. No more of those two: users' own
- *                programs listen there (ssh-agent, tmux, databases) that do
- *                what root says who connects
+ *     sockets    of vhost-user, dgram and stream ports and of listeners, to
+ *                listen on or to connect to: what is in (or below)
+ *                /run/switchd, /run/vhost-user, and what begins with vhost in
+ *                /tmp and /var/tmp. No more of those two: users' own programs
+ *                listen there (ssh-agent, tmux, databases) that do what root
+ *                says who connects
+ *     udp        *                 our end of a UDP port, as ADDRESS:PORT
+ *     connect    127.*:*, [::1]:*  where a stream port connects to, the same
+ *     listen     127.*:*, [::1]:*  where a listener listens, the same
+ *
+ * A port below 1024, where the host's own services are, only where a pattern
+ * ends in its number.
+ *
+ * The other end of a UDP port isn't bounded: who has a socket can send wherever
+ * it leads.
  *
  * The name of a file or socket is checked as it is asked for and, once its
  * folder is open, as it really is: symbolic links lead nobody out.
@@ -43,6 +53,9 @@ enum policy_list {
 	POLICY_ADDRESSES,
 	POLICY_FILES,
 	POLICY_SOCKETS,
+	POLICY_UDP,
+	POLICY_CONNECT,
+	POLICY_LISTEN,
 	POLICY_LISTS
 };
 

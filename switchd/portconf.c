@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 const char *const portconf_types[] = { "tap",	     "netdev", "pcap",
-				       "vhost-user", "dummy",  NULL };
+				       "vhost-user", "udp",    "dgram",
+				       "stream",     "dummy",  NULL };
 const char *const portconf_modes[] = { "access", "trunk", NULL };
 const char *const portconf_formats[] = { "pcapng", "pcap", NULL };
 const char *const portconf_roles[] = { "server", "client", NULL };
@@ -153,10 +154,12 @@ static int refuse_isolated_uplink(struct error *err)
 			 "uplinks");
 }
 
-static int parse_merged(const json_t *p, struct port_config *c,
-			struct error *err)
+/* given: the type of a listener's port, whose parameters are none of its type's
+ * own; or NULL. */
+static int parse_merged(const json_t *p, const char *given,
+			struct port_config *c, struct error *err)
 {
-	const char *type = rpc_get_string(p, "type", NULL);
+	const char *type = given ? given : rpc_get_string(p, "type", NULL);
 
 	if (!type)
 		return error_set(err, EINVAL, "missing-parameter", "type",
@@ -177,14 +180,16 @@ static int parse_merged(const json_t *p, struct port_config *c,
 		 rpc_get_string(p, "description", ""));
 	if (c->isolated && c->uplink)
 		return refuse_isolated_uplink(err);
-	if (portconf_type_params(p, type, err) < 0 || parse_vlan(p, c, err) < 0)
+	c->request.given = given != NULL;
+	if (portconf_type_params(p, given ? NULL : type, err) < 0 ||
+	    parse_vlan(p, c, err) < 0)
 		return -EINVAL;
-	return portconf_type_parse(p, &c->request, err);
+	return given ? 0 : portconf_type_parse(p, &c->request, err);
 }
 
-int portconf_parse(const char *name, const json_t *params,
-		   const json_t *profiles, struct port_config *out,
-		   struct error *err)
+static int parse(const char *name, const char *given, const json_t *params,
+		 const json_t *profiles, struct port_config *out,
+		 struct error *err)
 {
 	json_t *merged;
 	int r;
@@ -197,9 +202,23 @@ int portconf_parse(const char *name, const json_t *params,
 	merged = merge_profile(params, profiles, err);
 	if (!merged)
 		return err ? -err->err : -EINVAL;
-	r = parse_merged(merged, out, err);
+	r = parse_merged(merged, given, out, err);
 	json_decref(merged);
 	return r;
+}
+
+int portconf_parse(const char *name, const json_t *params,
+		   const json_t *profiles, struct port_config *out,
+		   struct error *err)
+{
+	return parse(name, NULL, params, profiles, out, err);
+}
+
+int portconf_parse_given(const char *name, const char *type,
+			 const json_t *params, const json_t *profiles,
+			 struct port_config *out, struct error *err)
+{
+	return parse(name, type, params, profiles, out, err);
 }
 
 int portconf_check_profile(const char *name, const json_t *params,

@@ -49,6 +49,17 @@ int portconf_parse(const char *name, const json_t *params,
 		   struct error *err) __attribute__((warn_unused_result));
 
 /*
+ * The same for a port that a listener has been given the connection of: its
+ * type is the listener's, whatever the profile says, and parameters of types
+ * are refused (not-for-type). out->request is that of `type` with `given` set;
+ * what the type has of its own there stays zero.
+ */
+int portconf_parse_given(const char *name, const char *type,
+			 const json_t *params, const json_t *profiles,
+			 struct port_config *out, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
  * Check a profile by itself: known parameters, sound values. What only a port
  * can have (name, profile, ifname) is refused.
  */

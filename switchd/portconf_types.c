@@ -1,5 +1,7 @@
 #include "switchd/portconf_types.h"
 
+#include "ports/stream.h"
+#include "ports/udp.h"
 #include "switchd/portconf.h"
 
 #include <errno.h>
@@ -11,7 +13,10 @@ enum port_type {
 	TYPE_NETDEV = 1 << 1,
 	TYPE_PCAP = 1 << 2,
 	TYPE_VHOST_USER = 1 << 3,
-	TYPE_DUMMY = 1 << 4,
+	TYPE_UDP = 1 << 4,
+	TYPE_DGRAM = 1 << 5,
+	TYPE_STREAM = 1 << 6,
+	TYPE_DUMMY = 1 << 7,
 };
 
 /* Which types take a parameter that isn't common to all. */
@@ -20,8 +25,8 @@ static const struct {
 	unsigned int types; /* enum port_type */
 } type_params[] = {
 	{ "ifname", TYPE_TAP | TYPE_NETDEV },
-	{ "owner", TYPE_TAP | TYPE_VHOST_USER },
-	{ "group", TYPE_TAP | TYPE_VHOST_USER },
+	{ "owner", TYPE_TAP | TYPE_VHOST_USER | TYPE_DGRAM },
+	{ "group", TYPE_TAP | TYPE_VHOST_USER | TYPE_DGRAM },
 	{ "persist", TYPE_TAP },
 	{ "netns", TYPE_TAP },
 	{ "mac", TYPE_TAP },
@@ -39,6 +44,9 @@ static const struct {
 	{ "segment", TYPE_PCAP },
 	{ "path", TYPE_VHOST_USER },
 	{ "role", TYPE_VHOST_USER },
+	{ "local", TYPE_UDP | TYPE_DGRAM },
+	{ "remote", TYPE_UDP | TYPE_DGRAM },
+	{ "connect", TYPE_STREAM },
 };
 
 /* ---- Parameters into a request ---- */
@@ -165,6 +173,65 @@ static int parse_vhost_user(const json_t *p, struct port_request *rq,
 	return 0;
 }
 
+/* Both of a type that is between two ends. */
+static int need_ends(const char *type, const char *local, const char *remote,
+		     const char *what, struct error *err)
+{
+	if (local && remote)
+		return 0;
+	return error_set(
+		err, EINVAL, "missing-parameter", local ? "remote" : "local",
+		"type=%s needs local=%s and remote=%s", type, what, what);
+}
+
+static int parse_udp(const json_t *p, struct port_request *rq,
+		     struct error *err)
+{
+	const char *local = rpc_get_string(p, "local", NULL);
+	const char *remote = rpc_get_string(p, "remote", NULL);
+	int r = need_ends("udp", local, remote, "ADDRESS:PORT", err);
+
+	if (r < 0)
+		return r;
+	/* What is cut isn't an address. */
+	snprintf(rq->udp.local, sizeof(rq->udp.local), "%s", local);
+	snprintf(rq->udp.remote, sizeof(rq->udp.remote), "%s", remote);
+	return udp_check(rq, err);
+}
+
+static int parse_dgram(const json_t *p, struct port_request *rq,
+		       struct error *err)
+{
+	struct dgram_params *d = &rq->dgram;
+	const char *local = rpc_get_string(p, "local", NULL);
+	const char *remote = rpc_get_string(p, "remote", NULL);
+	int r = need_ends("dgram", local, remote, "/PATH", err);
+
+	if (r < 0)
+		return r;
+	if (local[0] != '/' || remote[0] != '/' || !strcmp(local, remote))
+		return error_set(err, EINVAL, "bad-value",
+				 local[0] != '/' ? "local" : "remote",
+				 "local and remote are the absolute paths of "
+				 "two sockets");
+	snprintf(d->local, sizeof(d->local), "%s", local);
+	snprintf(d->remote, sizeof(d->remote), "%s", remote);
+	return parse_owner(p, d->owner, d->group, err);
+}
+
+static int parse_stream(const json_t *p, struct port_request *rq,
+			struct error *err)
+{
+	const char *to = rpc_get_string(p, "connect", NULL);
+
+	if (!to)
+		return error_set(err, EINVAL, "missing-parameter", "connect",
+				 "type=stream needs connect=/PATH or "
+				 "connect=ADDRESS:PORT");
+	snprintf(rq->stream.connect, sizeof(rq->stream.connect), "%s", to);
+	return stream_check(rq, err);
+}
+
 /* ---- Is it the same device? ---- */
 
 static bool same_tap(const struct port_request *x, const struct port_request *y)
@@ -207,6 +274,27 @@ static bool same_vhost_user(const struct port_request *x,
 	       a->queues == b->queues;
 }
 
+static bool same_udp(const struct port_request *x, const struct port_request *y)
+{
+	return !strcmp(x->udp.local, y->udp.local) &&
+	       !strcmp(x->udp.remote, y->udp.remote);
+}
+
+static bool same_dgram(const struct port_request *x,
+		       const struct port_request *y)
+{
+	const struct dgram_params *a = &x->dgram, *b = &y->dgram;
+
+	return !strcmp(a->local, b->local) && !strcmp(a->remote, b->remote) &&
+	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group);
+}
+
+static bool same_stream(const struct port_request *x,
+			const struct port_request *y)
+{
+	return !strcmp(x->stream.connect, y->stream.connect);
+}
+
 /* ---- All types ---- */
 
 /* Those with parameters of their own. */
@@ -222,6 +310,9 @@ static const struct {
 	{ "netdev", parse_netdev, same_netdev },
 	{ "pcap", parse_pcap, same_pcap },
 	{ "vhost-user", parse_vhost_user, same_vhost_user },
+	{ "udp", parse_udp, same_udp },
+	{ "dgram", parse_dgram, same_dgram },
+	{ "stream", parse_stream, same_stream },
 };
 
 static unsigned int type_bit(const char *type)
@@ -232,18 +323,25 @@ static unsigned int type_bit(const char *type)
 	return 0;
 }
 
+static int not_for_type(const char *name, const char *type, struct error *err)
+{
+	return type ? error_set(err, EINVAL, "not-for-type", name,
+				"%s is not a parameter of type=%s", name, type)
+		    : error_set(err, EINVAL, "not-for-type", name,
+				"%s is not a parameter of listeners' ports",
+				name);
+}
+
 /* Has it a parameter that belongs to other types only? */
 int portconf_type_params(const json_t *p, const char *type, struct error *err)
 {
 	unsigned int n = sizeof(type_params) / sizeof(type_params[0]);
+	unsigned int bit = type ? type_bit(type) : 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (!(type_params[i].types & type_bit(type)) &&
+		if (!(type_params[i].types & bit) &&
 		    json_object_get(p, type_params[i].name))
-			return error_set(err, EINVAL, "not-for-type",
-					 type_params[i].name,
-					 "%s is not a parameter of type=%s",
-					 type_params[i].name, type);
+			return not_for_type(type_params[i].name, type, err);
 	return 0;
 }
 

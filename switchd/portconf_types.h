@@ -13,8 +13,8 @@
 
 #include <jansson.h>
 
-/* Have all parameters a meaning for this type? Returns 0, or -EINVAL with *err:
- * not-for-type. */
+/* Have all parameters a meaning for this type? NULL: for all types, as a
+ * listener's ports need it. Returns 0, or -EINVAL with *err: not-for-type. */
 int portconf_type_params(const json_t *p, const char *type, struct error *err)
 	__attribute__((warn_unused_result));
 

@@ -1,6 +1,7 @@
 #include "switchd/proto.h"
 
 #include "base/fds.h"
+#include "ports/listen.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -223,7 +224,17 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text vhost_user[] = { TEXT(vhost_user.path),
 						  TEXT(vhost_user.owner),
 						  TEXT(vhost_user.group) };
-	static const size_t common_flags[] = { FLAG(enabled) };
+	static const struct text udp[] = { TEXT(udp.local), TEXT(udp.remote) };
+	static const struct text dgram[] = { TEXT(dgram.local),
+					     TEXT(dgram.remote),
+					     TEXT(dgram.owner),
+					     TEXT(dgram.group) };
+	static const struct text listen[] = { TEXT(listen.address),
+					      TEXT(listen.owner),
+					      TEXT(listen.group) };
+	static const struct text stream[] = { TEXT(stream.connect) };
+	static const struct text vde[] = { TEXT(vde.folder) };
+	static const size_t common_flags[] = { FLAG(enabled), FLAG(given) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
@@ -235,7 +246,8 @@ bool proto_request_sane(const struct proto_msg *m)
 	const struct port_request *rq = &m->request;
 
 	if (!texts_end(rq, common, COUNT(common)) ||
-	    !flags_are(rq, common_flags, COUNT(common_flags)))
+	    !flags_are(rq, common_flags, COUNT(common_flags)) ||
+	    (rq->given && !listen_ops_find(rq->type)))
 		return false;
 	if (!strcmp(rq->type, "tap"))
 		return texts_end(rq, tap, COUNT(tap)) &&
@@ -253,5 +265,18 @@ bool proto_request_sane(const struct proto_msg *m)
 		return texts_end(rq, vhost_user, COUNT(vhost_user)) &&
 		       rq->vhost_user.queues <= PORT_FDS_MAX &&
 		       flags_are(rq, vhost_user_flags, COUNT(vhost_user_flags));
+	if (!strcmp(rq->type, "udp"))
+		return texts_end(rq, udp, COUNT(udp));
+	if (!strcmp(rq->type, "dgram"))
+		return texts_end(rq, dgram, COUNT(dgram));
+	if (!strcmp(rq->type, "seqpacket"))
+		return rq->given;
+	if (!strcmp(rq->type, "vde") || !strcmp(rq->type, "uml"))
+		return rq->given && texts_end(rq, vde, COUNT(vde));
+	if (!strcmp(rq->type, "listen"))
+		return texts_end(rq, listen, COUNT(listen)) &&
+		       listen_ops_of(rq->listen.kind) != NULL;
+	if (!strcmp(rq->type, "stream"))
+		return texts_end(rq, stream, COUNT(stream));
 	return false; /* a type that needs nobody's help, or none at all */
 }

@@ -41,7 +41,8 @@
 enum proto_type {
 	/* Calls, and which members of the message they use. */
 	PROTO_START = 1, /* answer: start, the PROTO_START_* descriptors */
-	PROTO_ACQUIRE,	 /* request; answer: grant and its descriptors */
+	PROTO_ACQUIRE,	 /* request, where `given` the connection; answer: grant
+			  * and its descriptors */
 	PROTO_ADOPT,	 /* handle; the same for what is held already */
 	PROTO_ADJUST,	 /* handle, request; answer: grant */
 	PROTO_RENEW,	 /* handle; answer: grant and its descriptors */

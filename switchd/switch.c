@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "switchd/config.h"
+#include "switchd/listener.h"
 #include "switchd/switch_fast.h"
 #include "switchd/switch_fdb.h"
 
@@ -66,8 +67,9 @@ static int tables_new(struct sw *sw, const struct switch_options *o,
 	sw->missing = json_object();
 	sw->profiles = json_object();
 	sw->statics = json_object();
+	sw->listeners = listeners_new();
 	if (!sw->port || !sw->generation || !sw->names || !sw->missing ||
-	    !sw->profiles || !sw->statics)
+	    !sw->profiles || !sw->statics || !sw->listeners)
 		return error_set(err, ENOMEM, "no-memory", NULL,
 				 "no memory for %u ports",
 				 sw->shared.ports_max);
@@ -133,6 +135,7 @@ void switch_free(struct sw *sw)
 		return;
 	memset(&sw->hooks, 0, sizeof(sw->hooks));
 	mirrors_free(sw);
+	listeners_free(sw);
 	while (sw->port && (p = switch_port_next(sw, NULL)))
 		switch_detach(sw, p, "shutdown");
 	if (sw->port && sw->shared.fdb)
@@ -322,6 +325,7 @@ void switch_let_go(struct sw *sw)
 		 * are files, and nobody's but ours. */
 		if (!p->port->ops->drain)
 			port_grant_close(&p->grant);
+	listeners_let_go(sw);
 }
 
 /* ---- Settings ---- */

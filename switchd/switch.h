@@ -62,6 +62,8 @@ struct switch_settings {
 		.poll_us = SWITCH_POLL_US_DEFAULT                            \
 	}
 
+#define SWITCH_NOBODY ((uid_t)-1)
+
 enum switch_origin {
 	SWITCH_ORIGIN_CONTROL,	 /* attached by hand: config.save keeps it */
 	SWITCH_ORIGIN_CONFIG,	 /* from the configuration */
@@ -83,6 +85,14 @@ struct switch_worker_load {
 	uint64_t awake_ns, polling_ns;
 };
 
+/* Who is at the other end of a connection, where its socket says so. */
+struct switch_peer {
+	bool known;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
 struct switch_port {
 	struct port_config config;
 	json_t *profiles; /* its profile as it was when it was given; or NULL */
@@ -95,7 +105,10 @@ struct switch_port {
 	struct switch_queue_load load[PORT_FDS_MAX];
 	uint64_t received[SWITCH_WORKERS_MAX]; /* frames, when last asked */
 	enum switch_origin origin;
-	uid_t uid;	  /* who attached it */
+	uid_t uid; /* who attached it; SWITCH_NOBODY: a guest */
+	/* Of a listener's: its listener's name, or ""; who has connected. */
+	char listener[PORT_NAME_MAX];
+	struct switch_peer peer;
 	bool leaving;	  /* out of the next snapshot */
 	bool retiring;	  /* out of the published one */
 	bool receiving;	  /* the workers have its descriptors */
@@ -111,6 +124,7 @@ struct switch_port {
 	struct sw *sw;
 };
 
+struct listeners;
 struct switch_fdb;
 
 struct switch_mirror {
@@ -159,6 +173,7 @@ struct sw {
 	uint32_t index_end; /* highest index in use + 1 */
 	struct switch_mirror *mirror[SNAPSHOT_MIRRORS_MAX];
 	unsigned int nmirrors;
+	struct listeners *listeners;  /* listener.h */
 	json_t *profiles;	      /* object: name -> parameters */
 	struct switch_flush *flushes; /* due with the next snapshot */
 	struct switch_move *moves;    /* the same */
@@ -228,6 +243,29 @@ void switch_ports_committed(struct sw *sw);
 struct switch_port *switch_attach(struct sw *sw, const char *name,
 				  json_t *params, enum switch_origin origin,
 				  uid_t uid, struct error *err);
+
+/* A connection that becomes a port (listener.h). */
+struct switch_given {
+	const char *name;     /* of the port */
+	const char *listener; /* its name */
+	json_t *params;	      /* what all types have; borrowed */
+	/* `type` and what the type has of its own; the rest comes from the
+	 * parameters. */
+	const struct port_request *request;
+	int fd; /* the connection */
+	struct switch_peer peer;
+};
+
+/*
+ * The same for a connection. g->fd is the port's from now on; it is closed
+ * where that fails.
+ */
+struct switch_port *switch_attach_given(struct sw *sw,
+					const struct switch_given *g,
+					struct error *err);
+
+/* What is to be told of a peer, an object; NULL: nothing. */
+json_t *switch_peer_json(const struct switch_peer *peer);
 
 /*
  * Detach a port; `reason` goes into the event. A port that somebody asked for
@@ -304,6 +342,9 @@ int switch_counters_adopt(struct sw *sw, int fd, struct error *err)
 	__attribute__((warn_unused_result));
 void switch_counters_settle(struct sw *sw);
 
+/* Detach a port that has failed: its device is gone, or its connection. */
+void switch_port_failed(struct sw *sw, struct switch_port *p);
+
 /* Detach ports whose device has failed (worker_shared.failed_fd is ready). */
 void switch_ports_failed(struct sw *sw);
 
@@ -344,6 +385,10 @@ int switch_move(struct sw *sw, struct switch_port *p, unsigned int queue,
 
 /* Is there the worker that the parameters want? */
 bool switch_worker_exists(const struct sw *sw, const struct port_config *c);
+
+/* The same; -EINVAL with *err: no-such-worker. */
+int switch_worker_check(const struct sw *sw, const struct port_config *c,
+			struct error *err) __attribute__((warn_unused_result));
 
 /* For the files of this module: choose the workers of a new port; move it to
  * those that it is pinned to; take it into their sets, start, stop. */

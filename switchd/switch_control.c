@@ -64,6 +64,9 @@ void switch_control(struct sw *sw, struct switch_port *p)
 	 * keep the loop busy; but nobody is to hear of it any more. */
 	if (p->port->ops->control(p->port) && !p->leaving)
 		switch_control_news(sw, p);
+	/* The connection that it goes with has ended. */
+	if (atomic_load(&p->port->failed))
+		switch_port_failed(sw, p);
 }
 
 void switch_control_take_over(struct sw *sw, bool again)

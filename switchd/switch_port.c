@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "switchd/broker.h"
 #include "switchd/fastpath_map.h"
+#include "switchd/listener.h"
 #include "switchd/switch_fast.h"
 
 #include <errno.h>
@@ -245,9 +246,9 @@ static void detach_stale(struct sw *sw, const char *ifname)
 static bool same_socket(const struct port_request *a,
 			const struct port_request *b)
 {
-	return !strcmp(a->type, "vhost-user") &&
-	       !strcmp(b->type, "vhost-user") &&
-	       !strcmp(a->vhost_user.path, b->vhost_user.path);
+	const char *socket = port_request_socket(a);
+
+	return *socket && !strcmp(socket, port_request_socket(b));
 }
 
 /* Do both use the same device, file or socket, or go by the same name? */
@@ -300,10 +301,11 @@ static int check_socket(struct sw *sw, const struct port_request *rq,
 
 	while ((p = switch_port_next(sw, p)))
 		if (same_socket(&p->config.request, rq))
-			return error_set(err, EEXIST, "path-attached", "path",
+			return error_set(err, EEXIST, "path-attached",
+					 port_request_socket_param(rq),
 					 "%s is attached already, as port "
 					 "\"%s\"",
-					 rq->vhost_user.path,
+					 port_request_socket(rq),
 					 p->config.request.name);
 	return 0;
 }
@@ -330,17 +332,6 @@ static int check_conflicts(struct sw *sw, const struct port_request *rq,
 	return check_socket(sw, rq, err);
 }
 
-static int check_worker(const struct sw *sw, const struct port_config *c,
-			struct error *err)
-{
-	if (switch_worker_exists(sw, c))
-		return 0;
-	return error_set(err, EINVAL, "no-such-worker", "worker",
-			 "there is no worker %u: workers are 0 to %u (the "
-			 "configuration's daemon.workers)",
-			 c->worker, sw->nworkers - 1);
-}
-
 static int index_alloc(struct sw *sw, uint32_t *index, struct error *err)
 {
 	for (uint32_t i = 0; i < sw->shared.ports_max; i++) {
@@ -355,25 +346,32 @@ static int index_alloc(struct sw *sw, uint32_t *index, struct error *err)
 			 sw->shared.ports_max);
 }
 
-/* handle: what an earlier process had; 0: the device is acquired. */
+/*
+ * handle: what an earlier process had; 0: the device is acquired. A connection
+ * that was given is in the grant, and is still there if it wasn't taken.
+ */
 static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 		      uint32_t handle, struct error *err)
 {
 	const struct port_ops *ops = port_ops_find(p->config.request.type);
 	struct port_request *rq = &p->config.request;
-	int r;
+	int given = rq->given && !handle ? p->grant.fd[0] : -1, r;
 
 	if (!strcmp(rq->type, "netdev"))
 		rq->netdev.fast = sw->fastpath != NULL;
 	r = handle ? broker_adopt(sw->broker, rq, handle, &p->grant, err)
 		   : broker_acquire(sw->broker, rq, &p->grant, err);
-	if (r < 0)
+	if (r < 0) {
+		p->grant.nfds = given >= 0;
+		p->grant.fd[0] = given;
 		return r;
+	}
 	r = switch_fast_place(sw, p, index, err);
 	if (r == 0)
 		p->port = ops->open(rq, &p->grant, err);
 	if (!p->port) {
 		broker_release(sw->broker, rq, &p->grant);
+		p->grant.nfds = 0;
 		return err->err ? -err->err : -ENOMEM;
 	}
 	p->port->index = index;
@@ -391,6 +389,7 @@ static int port_start(struct sw *sw, struct switch_port *p, uint32_t index,
 		return 0;
 	p->port->ops->close(p->port);
 	broker_release(sw->broker, rq, &p->grant);
+	p->grant.nfds = 0;
 	return error_set(err, -r, "no-watch", NULL,
 			 "can't wait for frames of port \"%s\": %s",
 			 p->config.request.name, strerror(-r));
@@ -433,46 +432,119 @@ static void port_seat(struct sw *sw, struct switch_port *p, uint32_t index)
 	switch_dirty(sw);
 }
 
-struct switch_port *switch_attach(struct sw *sw, const char *name,
-				  json_t *params, enum switch_origin origin,
-				  uid_t uid, struct error *err)
+static void tell_attached(struct sw *sw, const struct switch_port *p)
 {
-	struct switch_port *p = calloc(1, sizeof(*p));
+	json_t *params;
+
+	log_info("port", "%s attached: %s %s", p->config.request.name,
+		 p->config.request.type, p->grant.ifname);
+	if (!switch_event_wanted(sw, "port.attached"))
+		return;
+	params = json_pack("{s:s,s:s,s:s}", "name", p->config.request.name,
+			   "type", p->config.request.type, "ifname",
+			   p->grant.ifname);
+	if (params && *p->listener)
+		json_object_update_new(
+			params, json_pack("{s:s,s:o*}", "listener", p->listener,
+					  "peer", switch_peer_json(&p->peer)));
+	switch_event(sw, "port.attached", params);
+}
+
+/*
+ * A port whose configuration and owner are set gets its device and its place,
+ * or is freed. Its name may be a key of sw->missing, which goes.
+ */
+static struct switch_port *attach(struct sw *sw, struct switch_port *p,
+				  json_t *params, struct error *err)
+{
 	uint32_t index = 0;
 
-	if (!p) {
-		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
-		return NULL;
-	}
-	if (portconf_parse(name, params, sw->profiles, &p->config, err) < 0 ||
-	    check_worker(sw, &p->config, err) < 0 ||
+	if (switch_worker_check(sw, &p->config, err) < 0 ||
 	    check_conflicts(sw, &p->config.request, err) < 0 ||
 	    index_alloc(sw, &index, err) < 0 ||
 	    port_enter(sw, p, index, 0, err) < 0) {
+		if (p->config.request.given)
+			port_grant_close(&p->grant);
 		free(p);
 		return NULL;
 	}
 	p->params = json_deep_copy(params);
 	json_object_del(p->params, "name");
 	p->profiles = profiles_keep(sw, p->config.profile);
-	p->origin = origin;
-	p->uid = uid;
-	/* The caller's may be a key of sw->missing, which goes below. */
-	name = p->config.request.name;
 	port_seat(sw, p, index);
-	switch_missing_forget(sw, name);
+	switch_missing_forget(sw, p->config.request.name);
 	switch_static_install(sw, p);
 	switch_remember_port(sw, p);
-	log_info("port", "%s attached: %s %s", name, p->config.request.type,
-		 p->grant.ifname);
-	if (switch_event_wanted(sw, "port.attached"))
-		switch_event(sw, "port.attached",
-			     json_pack("{s:s,s:s,s:s}", "name", name, "type",
-				       p->config.request.type, "ifname",
-				       p->grant.ifname));
+	tell_attached(sw, p);
 	if (sw->hooks.attached)
 		sw->hooks.attached(sw->hooks.ctx, p);
 	return p;
+}
+
+struct switch_port *switch_attach(struct sw *sw, const char *name,
+				  json_t *params, enum switch_origin origin,
+				  uid_t uid, struct error *err)
+{
+	struct switch_port *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+		return NULL;
+	}
+	p->origin = origin;
+	p->uid = uid;
+	if (portconf_parse(name, params, sw->profiles, &p->config, err) == 0)
+		return attach(sw, p, params, err);
+	free(p);
+	return NULL;
+}
+
+/* What a given port has of its own besides its parameters. */
+static void take_request(struct port_request *rq,
+			 const struct port_request *own)
+{
+	const struct port_request parsed = *rq;
+
+	*rq = *own;
+	memcpy(rq->name, parsed.name, sizeof(rq->name));
+	rq->mtu = parsed.mtu;
+	rq->enabled = parsed.enabled;
+	rq->given = true;
+}
+
+struct switch_port *switch_attach_given(struct sw *sw,
+					const struct switch_given *g,
+					struct error *err)
+{
+	struct switch_port *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		close(g->fd);
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+		return NULL;
+	}
+	p->origin = SWITCH_ORIGIN_TRANSIENT;
+	p->uid = SWITCH_NOBODY;
+	p->peer = g->peer;
+	snprintf(p->listener, sizeof(p->listener), "%s", g->listener);
+	p->grant.nfds = 1;
+	p->grant.fd[0] = g->fd;
+	if (portconf_parse_given(g->name, g->request->type, g->params,
+				 sw->profiles, &p->config, err) == 0) {
+		take_request(&p->config.request, g->request);
+		return attach(sw, p, g->params, err);
+	}
+	close(g->fd);
+	free(p);
+	return NULL;
+}
+
+json_t *switch_peer_json(const struct switch_peer *peer)
+{
+	return peer->known ? json_pack("{s:i,s:I,s:I}", "pid", (int)peer->pid,
+				       "uid", (json_int_t)peer->uid, "gid",
+				       (json_int_t)peer->gid)
+			   : NULL;
 }
 
 /*
@@ -486,18 +558,24 @@ static int check_saved(const struct sw *sw, const char *name,
 	json_t *params = json_object_get(saved, "params");
 	int64_t i = rpc_get_int(saved, "index", -1);
 	int64_t origin = rpc_get_int(saved, "origin", -1);
+	const json_t *profiles = json_object_get(saved, "profiles");
+	const char *listener = rpc_get_string(saved, "listener", "");
+	const char *type = rpc_get_string(saved, "type", "");
 	int r;
 
-	if (!json_is_object(params) || origin < SWITCH_ORIGIN_CONTROL ||
+	if ((*listener &&
+	     (!listen_ops_find(type) || strlen(listener) >= PORT_NAME_MAX)) ||
+	    !json_is_object(params) || origin < SWITCH_ORIGIN_CONTROL ||
 	    origin > SWITCH_ORIGIN_TRANSIENT || i < 0 ||
 	    i >= sw->shared.ports_max || sw->port[i])
 		return error_set(err, EINVAL, "bad-state", NULL,
 				 "what is remembered of it can't be right");
 	r = rpc_params_check(portconf_params, params, err);
-	return r < 0 ? r
-		     : portconf_parse(name, params,
-				      json_object_get(saved, "profiles"),
-				      config, err);
+	if (r < 0)
+		return r;
+	return *listener ? portconf_parse_given(name, type, params, profiles,
+						config, err)
+			 : portconf_parse(name, params, profiles, config, err);
 }
 
 /* A dummy has no device that anybody could hold. */
@@ -508,6 +586,20 @@ static int check_held(const struct port_config *c, uint32_t handle,
 		return 0;
 	return error_set(err, ENOENT, "not-held", NULL,
 			 "its device isn't held");
+}
+
+static void restore_peer(struct switch_port *p, const json_t *saved)
+{
+	const json_t *peer = json_object_get(saved, "peer");
+
+	snprintf(p->listener, sizeof(p->listener), "%s",
+		 rpc_get_string(saved, "listener", ""));
+	p->peer = (struct switch_peer){
+		.known = json_is_object(peer),
+		.pid = (pid_t)rpc_get_int(peer, "pid", 0),
+		.uid = (uid_t)rpc_get_int(peer, "uid", 0),
+		.gid = (gid_t)rpc_get_int(peer, "gid", 0),
+	};
 }
 
 struct switch_port *switch_port_restore(struct sw *sw, const char *name,
@@ -529,6 +621,7 @@ struct switch_port *switch_port_restore(struct sw *sw, const char *name,
 	p->profiles = json_incref(json_object_get(saved, "profiles"));
 	p->origin = (enum switch_origin)rpc_get_int(saved, "origin", 0);
 	p->uid = (uid_t)rpc_get_int(saved, "uid", 0);
+	restore_peer(p, saved);
 	port_seat(sw, p, index);
 	if (sw->hooks.attached)
 		sw->hooks.attached(sw->hooks.ctx, p);
@@ -585,6 +678,26 @@ static int port_change(struct sw *sw, struct switch_port *p,
 	return fdb_port_set(sw->shared.fdb, p->port->index, c->uplink, 0);
 }
 
+static int parse_changed(const struct switch_port *p, const json_t *params,
+			 const json_t *profiles, struct port_config *c,
+			 struct error *err)
+{
+	const struct port_request *rq = &p->config.request;
+	int r;
+
+	if (!rq->given)
+		return portconf_parse(rq->name, params, profiles, c, err);
+	r = json_object_get(params, "type")
+		    ? error_set(err, EBUSY, "needs-reattach", "type",
+				"the type is that of listener \"%s\"",
+				p->listener)
+		    : portconf_parse_given(rq->name, rq->type, params, profiles,
+					   c, err);
+	if (r == 0)
+		take_request(&c->request, rq);
+	return r;
+}
+
 int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 		    struct error *err)
 {
@@ -595,10 +708,10 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 
 	if (!params)
 		return error_set(err, ENOMEM, "no-memory", NULL, "no memory");
-	r = portconf_parse(p->config.request.name, params,
-			   anew ? sw->profiles : p->profiles, &c, err);
+	r = parse_changed(p, params, anew ? sw->profiles : p->profiles, &c,
+			  err);
 	if (r == 0)
-		r = check_worker(sw, &c, err);
+		r = switch_worker_check(sw, &c, err);
 	if (r == 0 && !portconf_same_device(&c, &p->config))
 		r = error_set(err, EBUSY, "needs-reattach",
 			      portconf_device_param(changes),
@@ -627,45 +740,7 @@ int switch_port_set(struct sw *sw, struct switch_port *p, const json_t *changes,
 	return 0;
 }
 
-/* ---- What happens to them ---- */
-
-void switch_ports_failed(struct sw *sw)
-{
-	struct switch_port *p = NULL;
-	uint64_t n;
-
-	if (read(sw->shared.failed_fd, &n, sizeof(n)) < 0)
-		return;
-	switch_fast_failed(sw);
-	while ((p = switch_port_next(sw, p)))
-		if (atomic_load(&p->port->failed))
-			switch_detach(sw, p, "device-gone");
-}
-
-void switch_port_link(struct sw *sw, struct switch_port *p, const char *ifname,
-		      bool up, bool carrier, uint32_t mtu)
-{
-	bool same = p->up == up && p->carrier == carrier &&
-		    p->grant.mtu == mtu && !strcmp(p->grant.ifname, ifname);
-
-	if (same)
-		return;
-	snprintf(p->grant.ifname, sizeof(p->grant.ifname), "%s", ifname);
-	p->up = up;
-	p->carrier = carrier;
-	p->grant.mtu = mtu;
-	atomic_store(&p->port->mtu, mtu);
-	if (p->grant.fast)
-		switch_dirty(sw); /* the kernel goes by it */
-	log_info("port", "%s: %s, carrier %s, mtu %u", p->config.request.name,
-		 up ? "up" : "down", carrier ? "on" : "off", mtu);
-	if (switch_event_wanted(sw, "port.link"))
-		switch_event(sw, "port.link",
-			     json_pack("{s:s,s:s,s:b,s:b,s:i}", "name",
-				       p->config.request.name, "ifname", ifname,
-				       "up", up, "carrier", carrier, "mtu",
-				       (int)mtu));
-}
+/* ---- Counters ---- */
 
 void switch_port_counters(struct sw *sw, const struct switch_port *p,
 			  struct port_counters *sum)

@@ -4,6 +4,7 @@
  *
  *	switch		settings, as switch.set takes them
  *	profiles	all of them
+ *	listener/NAME	its parameters and its socket
  *	port/NAME	its parameters and its place
  *	missing/NAME	sw->missing's element
  *	mirror/NAME	as switch_mirrors_save has it
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "switchd/config.h"
 #include "switchd/ledger.h"
+#include "switchd/listener.h"
 
 #include <errno.h>
 
@@ -42,6 +44,11 @@ void switch_remember_port(struct sw *sw, const struct switch_port *p)
 		      (json_int_t)p->grant.handle, "origin", (int)p->origin,
 		      "uid", (json_int_t)p->uid, "params", p->params,
 		      "profiles", p->profiles);
+	if (o && *p->listener)
+		json_object_update_new(
+			o, json_pack("{s:s,s:s,s:o*}", "listener", p->listener,
+				     "type", p->config.request.type, "peer",
+				     switch_peer_json(&p->peer)));
 	switch_remember(sw, "port", p->config.request.name, o);
 }
 
@@ -64,6 +71,7 @@ void switch_remember_all(struct sw *sw)
 	switch_remember(sw, "switch", NULL,
 			config_settings_show(&sw->settings));
 	switch_remember(sw, "profiles", NULL, json_incref(sw->profiles));
+	listeners_remember(sw);
 	while ((p = switch_port_next(sw, p)))
 		switch_remember_port(sw, p);
 	remember_each(sw, "missing", sw->missing);
@@ -133,16 +141,32 @@ static void say_failed(const char *name, const struct error *why,
 		*first = *why;
 }
 
+/* Their ports needn't be: those come by themselves. */
+static unsigned int restore_listeners(struct sw *sw, json_t *listeners,
+				      struct error *err)
+{
+	unsigned int failed = 0;
+	const char *name;
+	json_t *saved;
+
+	json_object_foreach(listeners, name, saved) {
+		struct error why = { 0 };
+
+		if (listener_restore(sw, name, saved, &why) < 0)
+			say_failed(name, &why, &failed, err);
+	}
+	return failed;
+}
+
 /*
  * First those whose place is known. Then what the monitor doesn't hold is
  * acquired, unless it goes with a guest: that one's script will say when there
  * is one again.
  */
-static unsigned int restore_ports(struct sw *sw, json_t *ports,
-				  struct error *err)
+static void restore_ports(struct sw *sw, json_t *ports, unsigned int *failed,
+			  struct error *err)
 {
 	json_t *later = json_object(), *saved;
-	unsigned int failed = 0;
 	const char *name;
 
 	json_object_foreach(ports, name, saved) {
@@ -153,7 +177,7 @@ static unsigned int restore_ports(struct sw *sw, json_t *ports,
 		if (why.err == ENOENT && !is_transient(saved))
 			json_object_set(later, name, saved);
 		else
-			say_failed(name, &why, &failed, err);
+			say_failed(name, &why, failed, err);
 	}
 	json_object_foreach(later, name, saved) {
 		struct error why = { 0 };
@@ -162,37 +186,46 @@ static unsigned int restore_ports(struct sw *sw, json_t *ports,
 			    sw, name, json_object_get(saved, "params"),
 			    (enum switch_origin)rpc_get_int(saved, "origin", 0),
 			    (uid_t)rpc_get_int(saved, "uid", 0), &why))
-			say_failed(name, &why, &failed, err);
+			say_failed(name, &why, failed, err);
 	}
 	json_decref(later);
-	return failed;
+}
+
+/* The parameters of remembered things as a configuration has them. */
+static json_t *list_of(json_t *by_name)
+{
+	json_t *list = json_array(), *e;
+	const char *name;
+
+	json_object_foreach(by_name, name, e) {
+		json_t *o = json_pack("{s:s}", "name", name);
+
+		json_object_update(o, json_object_get(e, "params"));
+		json_array_append_new(list, o);
+	}
+	return list;
 }
 
 /* What isn't of ports, as the configuration that it could come from: whoever
  * has written it, it has to be right. */
-static int check_state(const json_t *state, json_t *mirrors, json_t *statics,
-		       struct error *err)
+static int check_state(const json_t *state, json_t *mirrors, json_t *listeners,
+		       json_t *statics, struct error *err)
 {
-	json_t *ms = json_array(), *fdb = json_array(), *e, *config;
+	json_t *fdb = json_array(), *e, *config;
 	const char *name;
 	int r;
 
-	json_object_foreach(mirrors, name, e) {
-		json_t *m = json_pack("{s:s}", "name", name);
-
-		json_object_update(m, json_object_get(e, "params"));
-		json_array_append_new(ms, m);
-	}
 	json_object_foreach(statics, name, e) {
 		json_t *o = json_copy(e);
 
 		json_object_del(o, "configured");
 		json_array_append_new(fdb, o);
 	}
-	config = json_pack("{s:O*,s:O*,s:O*,s:o,s:o}", "daemon",
+	config = json_pack("{s:O*,s:O*,s:O*,s:o,s:o,s:o}", "daemon",
 			   json_object_get(state, "daemon"), "switch",
 			   json_object_get(state, "switch"), "profiles",
-			   json_object_get(state, "profiles"), "mirrors", ms,
+			   json_object_get(state, "profiles"), "listeners",
+			   list_of(listeners), "mirrors", list_of(mirrors),
 			   "fdb", fdb);
 	r = config ? config_check(config, err)
 		   : error_set(err, ENOMEM, "no-memory", NULL, "no memory");
@@ -207,10 +240,11 @@ int switch_restore(struct sw *sw, const json_t *state, unsigned int *failed,
 	json_t *mirrors = of_kind(state, "mirror");
 	json_t *statics = of_kind(state, "static");
 	json_t *missing = of_kind(state, "missing");
+	json_t *listeners = of_kind(state, "listener");
 	int r = -ENOMEM;
 
-	if (ports && mirrors && statics && missing)
-		r = check_state(state, mirrors, statics, err);
+	if (ports && mirrors && statics && missing && listeners)
+		r = check_state(state, mirrors, listeners, statics, err);
 	else
 		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 	if (r == 0)
@@ -221,12 +255,14 @@ int switch_restore(struct sw *sw, const json_t *state, unsigned int *failed,
 		json_object_update(sw->statics, statics);
 		json_object_update(sw->missing, missing);
 		restore_mirrors(sw, mirrors);
-		*failed = restore_ports(sw, ports, err);
+		*failed = restore_listeners(sw, listeners, err);
+		restore_ports(sw, ports, failed, err);
 	}
 	json_decref(ports);
 	json_decref(mirrors);
 	json_decref(statics);
 	json_decref(missing);
+	json_decref(listeners);
 	return r;
 }
 

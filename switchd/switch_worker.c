@@ -75,6 +75,17 @@ bool switch_worker_exists(const struct sw *sw, const struct port_config *c)
 	return !c->pinned || c->worker < sw->nworkers;
 }
 
+int switch_worker_check(const struct sw *sw, const struct port_config *c,
+			struct error *err)
+{
+	if (switch_worker_exists(sw, c))
+		return 0;
+	return error_set(err, EINVAL, "no-such-worker", "worker",
+			 "there is no worker %u: workers are 0 to %u (the "
+			 "configuration's daemon.workers)",
+			 c->worker, sw->nworkers - 1);
+}
+
 /* Where a queue is to be; a pinned port's queues follow one another. */
 static struct worker *worker_of_pin(const struct sw *sw,
 				    const struct port_config *c,

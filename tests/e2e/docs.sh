@@ -99,7 +99,7 @@ def check_drops():
 
 
 def check_events():
-    topics = set(re.findall(r'"((?:port|fdb|config|access|monitor)\.[a-z]+)"',
+    topics = set(re.findall(r'"((?:port|listener|fdb|config|access|monitor)\.[a-z]+)"',
                             sources()))
     return same(items(section(PROTOCOL, "EVENTS"), "Ic"),
                 topics - set(methods()))
@@ -110,7 +110,7 @@ def check_events():
 PRIVATE = {"bad-grant", "bad-index", "bad-memory", "bad-reply", "bad-request",
            "cannot-connect", "cannot-listen", "connection-lost", "given-twice",
            "handed-over", "index-taken", "no-cpu-port", "no-isolation",
-           "no-name", "no-netlink", "no-random", "no-socket-path",
+           "no-answer", "no-name", "no-netlink", "no-random", "no-socket-path",
            "no-such-name", "no-switch", "no-worker", "no-xdp", "nobody-there",
            "not-fast", "not-held", "not-placed", "refused", "socket-in-use", "timeout"}
 
@@ -177,7 +177,7 @@ def examples():
         with open(f"{os.environ['T']}/example{number}.json", "w",
                   encoding="utf-8") as file:
             file.write(block)
-    return len(blocks) == 6
+    return len(blocks) == 7
 
 
 def readme():
@@ -266,8 +266,8 @@ for group in switchd ops users; do
 	grep -q "^$group:" "$T/group" || echo "$group:x:4321:" >>"$T/group"
 done
 
-claim "switchd.conf(5) has six examples" check examples
-for i in 0 1 2 3 4 5; do
+claim "switchd.conf(5) has seven examples" check examples
+for i in 0 1 2 3 4 5 6; do
 	claim "example $i of switchd.conf(5) loads" loads "$T/example$i.json"
 done
 claim "the sample configuration loads" loads "$SRC/etc/switchd.conf"

@@ -57,6 +57,14 @@ tests_sim_sim_control_SOURCES = tests/sim/sim_control.c $(SIM)
 sim_tests += tests/sim/sim_config
 tests_sim_sim_config_SOURCES = tests/sim/sim_config.c $(SIM)
 
+sim_tests += tests/sim/sim_listener
+tests_sim_sim_listener_SOURCES = tests/sim/sim_listener.c \
+	tests/sim/guests.h $(SIM)
+
+sim_tests += tests/sim/sim_listener_limits
+tests_sim_sim_listener_limits_SOURCES = tests/sim/sim_listener_limits.c \
+	tests/sim/guests.h $(SIM)
+
 sim_tests += tests/sim/sim_restart
 tests_sim_sim_restart_SOURCES = tests/sim/sim_restart.c $(SIM)
 

@@ -120,6 +120,74 @@ static void socket_that_was_shut_down_is_opened_anew(void **state)
 	rpc_listener_close(&m->helper);
 }
 
+/* ---- What is given with a request ---- */
+
+static int give(struct monitor_rig *r, const char *type, bool given,
+		const int *fd, unsigned int n)
+{
+	struct proto_msg m = question(PROTO_ACQUIRE);
+
+	snprintf(m.request.type, sizeof(m.request.type), "%s", type);
+	snprintf(m.request.name, sizeof(m.request.name), "l.1");
+	m.request.enabled = true;
+	m.request.given = given;
+	return ask(r, &m, fd, n);
+}
+
+static void connection_is_held_and_released(void **state)
+{
+	struct monitor_rig *r = *state;
+	struct proto_msg m = question(PROTO_RELEASE);
+	int pair[2], got[PROTO_FDS_MAX];
+	struct proto_msg a = question(PROTO_ACQUIRE);
+	char byte;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	strcpy(a.request.type, "seqpacket");
+	strcpy(a.request.name, "l.1");
+	a.request.enabled = a.request.given = true;
+	assert_int_equal(monitor_rig_call(r, 0, &a, pair, 1, got), 0);
+	assert_int_equal(a.head.nfds, 1);
+	close(got[0]);
+	close(pair[0]);
+	/* The monitor's is the last one. */
+	assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	m.head.handle = a.grant.handle;
+	assert_int_equal(ask(r, &m, NULL, 0), 0);
+	assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), 0);
+	close(pair[1]);
+}
+
+static void nothing_but_a_connection_of_that_type_is_taken(void **state)
+{
+	struct monitor_rig *r = *state;
+	unsigned int n = fds_count();
+	int records[2], stream[2], mem = memory("x");
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, records),
+		0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+	assert_int_equal(give(r, "seqpacket", true, NULL, 0), -EINVAL);
+	assert_int_equal(give(r, "seqpacket", true, records, 2), -EINVAL);
+	assert_int_equal(give(r, "seqpacket", true, stream, 1), -EINVAL);
+	assert_int_equal(give(r, "seqpacket", true, &mem, 1), -EINVAL);
+	assert_int_equal(give(r, "seqpacket", false, NULL, 0), -EINVAL);
+	assert_int_equal(give(r, "seqpacket", false, records, 1), -EINVAL);
+	assert_int_equal(give(r, "stream", true, records, 1), -EINVAL);
+	assert_int_equal(give(r, "tap", true, stream, 1), -EINVAL);
+	assert_int_equal(give(r, "listen", true, stream, 1), -EINVAL);
+	assert_int_equal(give(r, "tap", false, stream, 1), -EINVAL);
+	assert_int_equal(grants_count(&r->m.grants), 0);
+	close(mem);
+	proto_close_fds(records, 2);
+	proto_close_fds(stream, 2);
+	assert_int_equal(fds_count(), n);
+}
+
 /* ---- KEEP ---- */
 
 static int keep(struct monitor_rig *r, uint32_t what, int fd)
@@ -651,6 +719,8 @@ int main(void)
 		RIG(who_doesnt_read_the_answers_breaks_the_channel),
 		RIG(start_tells_what_there_is),
 		RIG(socket_that_was_shut_down_is_opened_anew),
+		RIG(connection_is_held_and_released),
+		RIG(nothing_but_a_connection_of_that_type_is_taken),
 		RIG(memory_is_kept_and_replaced),
 		RIG(nothing_else_is_kept),
 		RIG(socket_that_lingers_doesnt_hold_the_monitor_up),

@@ -1,0 +1,464 @@
+#include "ports/datagrams.h"
+
+#include <errno.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* With its headroom a head of an ordinary MTU takes 2 KiB of the arena. */
+#define HEAD_MIN (2048 - FRAME_HEADROOM)
+/* Behind the MTU: Ethernet header and two tags. */
+#define HEAD_SLACK (ETHER_HEADER_LEN + 2 * ETHER_TAG_LEN)
+
+/* Elements for the parts of frames that are sent in one go. */
+#define PARTS_MAX (2 * FRAME_BATCH_MAX)
+
+/* What goes as one with UDP GSO: segments, and bytes of IPv6's payload. */
+#define GSO_SEGS_MAX  64
+#define GSO_BYTES_MAX (65535 - 8 - 40)
+
+/* How much of the watched connection is read, to be thrown away. */
+#define WATCH_READ 4096
+
+static struct datagrams *to_datagrams(struct port *p)
+{
+	return (struct datagrams *)p; /* port is its first member */
+}
+
+/*
+ * Not glibc's, which are cancellation points: see tap.c.
+ */
+static int receive_many(int fd, struct mmsghdr *msg, unsigned int n)
+{
+	return (int)syscall(SYS_recvmmsg, fd, msg, n, MSG_DONTWAIT | MSG_TRUNC,
+			    NULL);
+}
+
+static int send_many(int fd, struct mmsghdr *msg, unsigned int n)
+{
+	return (int)syscall(SYS_sendmmsg, fd, msg, n,
+			    MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static bool hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP);
+}
+
+/* ---- Receive ---- */
+
+static uint32_t spill_len(const struct datagrams *d)
+{
+	return FRAME_LEN_MAX - d->head_max;
+}
+
+static uint32_t stride(const struct datagrams *d)
+{
+	return (FRAME_HEADROOM + d->head_max + 63u) & ~63u;
+}
+
+/* Where n datagrams shall lie. */
+static void place(struct datagrams *d, uint8_t *data, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		d->in.iov[i][0].iov_base =
+			data + FRAME_HEADROOM + (size_t)i * stride(d);
+}
+
+/* Can nobody ever receive by this socket again? Everything else is about a
+ * datagram, and said once. */
+static bool is_fatal(const struct datagrams *d, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ENOMEM ||
+	    error == ENOBUFS)
+		return false;
+	return d->records || error == EBADF || error == ENOTSOCK ||
+	       error == EINVAL || error == EOPNOTSUPP;
+}
+
+static unsigned int receive(struct datagrams *d, unsigned int n)
+{
+	int got = receive_many(d->fd, d->in.msg, n);
+
+	/* Perhaps that was about a datagram that we have sent. */
+	if (got < 0 && errno != EAGAIN && !is_fatal(d, errno))
+		got = receive_many(d->fd, d->in.msg, n);
+	if (got >= 0)
+		return (unsigned int)got;
+	if (is_fatal(d, errno))
+		atomic_store(&d->port.failed, errno);
+	return 0;
+}
+
+static void take(struct datagrams *d, unsigned int i, struct frame *f)
+{
+	uint32_t len = d->in.msg[i].msg_len;
+
+	frame_init(f, d->in.iov[i][0].iov_base, len);
+	if (__builtin_expect(len <= d->head_max, 1))
+		return;
+	f->head_len = d->head_max;
+	if (len > FRAME_LEN_MAX) /* it is cut, and won't get far */
+		return;
+	d->in.spilled = true;
+	d->in.rest[i] = (struct iovec){
+		.iov_base = d->in.iov[i][1].iov_base,
+		.iov_len = len - d->head_max,
+	};
+	f->segs = &d->in.rest[i];
+	f->nsegs = 1;
+}
+
+unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
+			  unsigned int max, struct frame_arena *arena)
+{
+	struct datagrams *d = to_datagrams(p);
+	uint32_t room = (arena->size - arena->used) / stride(d);
+	unsigned int n = max < room ? max : room;
+
+	(void)queue;
+	if (atomic_load_explicit(&d->over, memory_order_relaxed)) {
+		atomic_store(&p->failed, ECONNRESET);
+		return 0;
+	}
+	if (!n)
+		return 0;
+	place(d, arena->base + arena->used, n);
+	n = receive(d, n);
+	for (unsigned int i = 0; i < n; i++) {
+		/* Of a connection that is over there are no end of those. */
+		if (d->records && !d->in.msg[i].msg_len && hung_up(d->fd)) {
+			atomic_store(&p->failed, ECONNRESET);
+			n = i;
+			break;
+		}
+		take(d, i, &f[i]);
+	}
+	arena->used += n * stride(d);
+	return n;
+}
+
+/* Frames that are as long as that are rare, or the MTU would say so: nobody has
+ * to keep memory for them. */
+void datagrams_rx_done(struct port *p, unsigned int queue)
+{
+	struct datagrams *d = to_datagrams(p);
+
+	(void)queue;
+	if (__builtin_expect(!d->in.spilled, 1))
+		return;
+	d->in.spilled = false;
+	(void)madvise(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d),
+		      MADV_DONTNEED);
+}
+
+/* ---- Send ---- */
+
+/* Some frames on their way; those of one message are of one length. */
+struct out {
+	struct mmsghdr msg[FRAME_BATCH_MAX];
+	struct iovec iov[PARTS_MAX];
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(uint16_t))];
+	} control[FRAME_BATCH_MAX];
+	uint8_t frames[FRAME_BATCH_MAX]; /* by message */
+	unsigned int n;
+};
+
+static enum drop_reason drop_reason(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case ENOBUFS:
+		return DROP_QUEUE_FULL;
+	case ENOMEM:
+		return DROP_NO_MEMORY;
+	case EMSGSIZE:
+		return DROP_MTU;
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ENOENT:
+	case ENOTCONN:
+	case EPIPE:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case ENETUNREACH:
+		return DROP_LINK_DOWN;
+	default:
+		return DROP_IO_ERROR;
+	}
+}
+
+/* May an error have been about an earlier datagram? */
+static bool is_late(int error)
+{
+	return error != EAGAIN && error != ENOBUFS && error != ENOMEM &&
+	       error != EMSGSIZE;
+}
+
+/* How many of f[0..n) go as one: all but the last are of the same length. */
+static unsigned int run_length(struct frame *const *f, unsigned int n,
+			       uint32_t gso_max)
+{
+	uint32_t len = f[0]->len, bytes = len;
+	unsigned int i = 1;
+
+	if (len > gso_max || !len || f[0]->nsegs)
+		return 1;
+	while (i < n && i < GSO_SEGS_MAX && !f[i]->nsegs && f[i]->len <= len &&
+	       f[i]->len && bytes + f[i]->len <= GSO_BYTES_MAX) {
+		bytes += f[i]->len;
+		if (f[i++]->len < len)
+			break;
+	}
+	return i;
+}
+
+static void say_segment(struct out *o, unsigned int i, uint32_t len)
+{
+	struct cmsghdr *c = &o->control[i].align;
+	uint16_t size = (uint16_t)len;
+
+	c->cmsg_level = SOL_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(size));
+	memcpy(CMSG_DATA(c), &size, sizeof(size));
+	o->msg[i].msg_hdr.msg_control = c;
+	o->msg[i].msg_hdr.msg_controllen = CMSG_SPACE(sizeof(size));
+}
+
+/* As many of f[0..n) as there is room for. Returns how many. */
+static unsigned int collect(struct out *o, struct frame *const *f,
+			    unsigned int n, uint32_t gso_max)
+{
+	unsigned int parts = 0, done = 0;
+
+	o->n = 0;
+	while (done < n && parts + 1 + FRAME_SEGS_MAX <= PARTS_MAX) {
+		struct msghdr *m = &o->msg[o->n].msg_hdr;
+		unsigned int run, room = PARTS_MAX - parts;
+
+		run = run_length(f + done, n - done < room ? n - done : room,
+				 gso_max);
+		*m = (struct msghdr){ .msg_iov = &o->iov[parts] };
+		for (unsigned int i = 0; i < run; i++)
+			parts += frame_iov(f[done + i], &o->iov[parts]);
+		m->msg_iovlen = (size_t)(&o->iov[parts] - m->msg_iov);
+		if (run > 1)
+			say_segment(o, o->n, f[done]->len);
+		o->frames[o->n++] = (uint8_t)run;
+		done += run;
+	}
+	return done;
+}
+
+/*
+ * Several frames as one didn't go: the device's MTU may be less, or it may want
+ * them without. The sender tries again, one by one.
+ */
+static bool stop_gso(struct datagrams *d, const struct out *o, unsigned int i,
+		     int error)
+{
+	if (o->frames[i] < 2 || (error != EINVAL && error != EMSGSIZE &&
+				 error != EIO && error != EOPNOTSUPP))
+		return false;
+	atomic_store_explicit(&d->gso_max,
+			      (uint32_t)o->msg[i].msg_hdr.msg_iov->iov_len - 1,
+			      memory_order_relaxed);
+	return true;
+}
+
+/* Returns how many frames went; where that isn't all, *error is why the next
+ * one didn't: 0 where it's to be tried again. */
+static unsigned int send_out(struct datagrams *d, struct out *o, int *error)
+{
+	unsigned int i = 0, frames = 0;
+	bool again = false;
+
+	while (i < o->n) {
+		int sent = send_many(d->fd, o->msg + i, o->n - i);
+
+		if (sent > 0) {
+			for (; sent; sent--)
+				frames += o->frames[i++];
+			again = false;
+			continue;
+		}
+		*error = errno;
+		if (again || !is_late(*error)) {
+			if (stop_gso(d, o, i, *error))
+				*error = 0;
+			return frames;
+		}
+		again = true;
+	}
+	return frames;
+}
+
+unsigned int datagrams_tx(struct port *p, struct frame *const *f,
+			  unsigned int n, enum drop_reason *why)
+{
+	struct datagrams *d = to_datagrams(p);
+	unsigned int done = 0;
+	struct out o;
+
+	while (done < n) {
+		uint32_t gso_max =
+			atomic_load_explicit(&d->gso_max, memory_order_relaxed);
+		unsigned int k = collect(&o, f + done, n - done, gso_max);
+		int error = 0;
+		unsigned int sent = send_out(d, &o, &error);
+
+		done += sent;
+		if (sent < k && error) {
+			*why = drop_reason(error);
+			break;
+		}
+	}
+	return done;
+}
+
+/* ---- Open, close and the end ---- */
+
+static int no_socket(const struct port_request *rq, struct error *err)
+{
+	return error_set(err, EINVAL, "bad-grant", NULL,
+			 "port %s has no socket", rq->name);
+}
+
+/* Virtual memory; there is none behind it before a long frame comes. */
+static int open_spill(struct datagrams *d, const struct port_request *rq,
+		      struct error *err)
+{
+	size_t size = (size_t)FRAME_BATCH_MAX * spill_len(d);
+	void *spill;
+
+	if (!size)
+		return 0;
+	spill = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (spill == MAP_FAILED)
+		return error_set(err, ENOMEM, "no-memory", NULL,
+				 "no memory for port %s", rq->name);
+	d->in.spill = spill;
+	return 0;
+}
+
+int datagrams_init(struct datagrams *d, const struct port_ops *ops,
+		   const struct port_request *rq,
+		   const struct port_grant *grant, struct error *err)
+{
+	int type = 0, r;
+	socklen_t len = sizeof(type);
+	uint32_t head = grant->mtu + HEAD_SLACK;
+
+	if (grant->nfds < 1 ||
+	    getsockopt(grant->fd[0], SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return no_socket(rq, err);
+	port_init(&d->port, ops, rq, grant);
+	atomic_store(&d->port.tx_offloads, 0);
+	d->fd = grant->fd[0];
+	d->records = type == SOCK_SEQPACKET;
+	d->watched = -1;
+	d->head_max = head < HEAD_MIN	     ? HEAD_MIN
+		      : head > FRAME_LEN_MAX ? FRAME_LEN_MAX
+					     : head;
+	r = open_spill(d, rq, err);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < FRAME_BATCH_MAX; i++) {
+		struct iovec *iov = d->in.iov[i];
+
+		iov[0].iov_len = d->head_max;
+		iov[1].iov_base = d->in.spill + (size_t)i * spill_len(d);
+		iov[1].iov_len = spill_len(d);
+		d->in.msg[i].msg_hdr = (struct msghdr){
+			.msg_iov = iov,
+			.msg_iovlen = d->in.spill ? 2 : 1,
+		};
+	}
+	return 0;
+}
+
+void datagrams_fini(struct datagrams *d)
+{
+	if (d->in.spill)
+		munmap(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d));
+	if (d->port.control_fd >= 0)
+		close(d->port.control_fd);
+	d->in.spill = NULL;
+	d->port.control_fd = -1;
+}
+
+struct port *datagrams_open(const struct port_ops *ops,
+			    const struct port_request *rq,
+			    const struct port_grant *grant, struct error *err)
+{
+	struct datagrams *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		error_set(err, ENOMEM, "no-memory", NULL,
+			  "no memory for port %s", rq->name);
+		return NULL;
+	}
+	if (datagrams_init(d, ops, rq, grant, err) < 0) {
+		free(d);
+		return NULL;
+	}
+	return &d->port;
+}
+
+void datagrams_close(struct port *p)
+{
+	datagrams_fini(to_datagrams(p));
+	free(p);
+}
+
+int datagrams_watch(struct datagrams *d, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP };
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	if (set < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) < 0) {
+		int r = -errno;
+
+		if (set >= 0)
+			close(set);
+		return r;
+	}
+	d->port.control_fd = set;
+	d->watched = fd;
+	return 0;
+}
+
+void datagrams_join(struct port *p)
+{
+	atomic_store(&to_datagrams(p)->gso_max, FRAME_LEN_MAX);
+}
+
+/* The worker finds the socket readable from now on, and the end of the port. */
+bool datagrams_control(struct port *p)
+{
+	struct datagrams *d = to_datagrams(p);
+	char buf[WATCH_READ];
+	ssize_t n;
+
+	if (d->watched < 0)
+		return false;
+	n = recv(d->watched, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return false;
+	(void)epoll_ctl(p->control_fd, EPOLL_CTL_DEL, d->watched, NULL);
+	d->watched = -1;
+	atomic_store(&d->over, true);
+	(void)shutdown(d->fd, SHUT_RDWR);
+	return true;
+}
