@@ -71,6 +71,9 @@ class Stage:
                 self.within(ns, "sysctl", "-qw",
                             f"net.ipv6.conf.{where}.disable_ipv6=1",
                             check=False)
+            # As systemd has it on a host; a namespace begins with 10.
+            self.within(ns, "sysctl", "-qw", "net.unix.max_dgram_qlen=512",
+                        check=False)
 
     @staticmethod
     def clean_stale():
