@@ -59,7 +59,6 @@ sw_ip addr add ::1/128 dev lo 2>/dev/null ||
 switchd_start -c "$T/switchd.conf"
 events_start port
 guest_add vm1 10.0.0.1/24 # its own broadcasts come later, if at all
-MAC1=$(guest_mac vm1 | tr -d :)
 
 # ---- what is refused ---------------------------------------------------------
 
