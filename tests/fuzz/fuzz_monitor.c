@@ -54,7 +54,8 @@ static void write_config(void)
 	if (!f ||
 	    fprintf(f,
 		    "{\"daemon\":{\"allow\":{\"files\":[\"%s/*\"],"
-		    "\"sockets\":[\"%s/*\"],\"tap\":[],\"netdev\":[]}}}",
+		    "\"sockets\":[\"%s/*\"],\"tap\":[],\"netdev\":[],"
+		    "\"udp\":[]}}}",
 		    rig.dir, rig.dir) < 0 ||
 	    fclose(f) != 0)
 		abort();

@@ -32,6 +32,7 @@ tests_unit_test_offload_check_SOURCES = tests/unit/test_offload_check.c \
 	tests/unit/offload_fixture.h \
 	tests/unit/superframe.c tests/unit/superframe.h
 unit_tests += tests/unit/test_capfile
+unit_tests += tests/unit/test_datagrams
 unit_tests += tests/unit/test_dummy
 unit_tests += tests/unit/test_link
 unit_tests += tests/unit/test_listen

@@ -257,6 +257,57 @@ static void sockets_are_where_nobody_elses_are(void **state)
 	assert_false(file("{\"sockets\":[\"*\"]}", "/srv/x"));
 }
 
+static bool udp(const char *allow, const char *local)
+{
+	struct port_request rq = { .type = "udp" };
+
+	snprintf(rq.udp.local, sizeof(rq.udp.local), "%s", local);
+	return allows(allow, &rq, "local");
+}
+
+static void low_udp_ports_are_allowed_by_their_number_only(void **state)
+{
+	static const char list[] = "{\"udp\":[\"192.0.2.*:4*\",\"*:500\","
+				   "\"[2001:db8::*]:*\"]}";
+
+	(void)state;
+	assert_true(udp(NULL, "127.0.0.1:1024"));
+	assert_true(udp(NULL, "[::]:65535"));
+	assert_false(udp(NULL, "127.0.0.1:1023"));
+	assert_false(udp(NULL, "[::1]:53"));
+	assert_true(udp(list, "192.0.2.7:4444"));
+	assert_false(udp(list, "192.0.2.7:443"));
+	assert_false(udp(list, "192.0.2.7:5444"));
+	assert_true(udp(list, "192.0.3.7:500"));
+	assert_true(udp(list, "[::1]:500"));
+	assert_false(udp(list, "192.0.3.7:1500"));
+	assert_true(udp(list, "[2001:db8::1]:4444"));
+	/* As it is, not as it is written. */
+	assert_true(udp(list, "[2001:0DB8:0::1]:04444"));
+	assert_false(udp(list, "[2001:db9::1]:4444"));
+	assert_false(udp("{\"udp\":[]}", "127.0.0.1:4444"));
+}
+
+static bool dgram(const char *allow, const char *local, const char *remote,
+		  const char *param)
+{
+	struct port_request rq = { .type = "dgram" };
+
+	snprintf(rq.dgram.local, sizeof(rq.dgram.local), "%s", local);
+	snprintf(rq.dgram.remote, sizeof(rq.dgram.remote), "%s", remote);
+	return allows(allow, &rq, param);
+}
+
+static void both_sockets_of_a_pair_are_where_they_may_be(void **state)
+{
+	(void)state;
+	assert_true(dgram(NULL, "/run/switchd/a", "/tmp/vhost-b", ""));
+	assert_false(dgram(NULL, "/run/a", "/run/switchd/b", "local"));
+	assert_false(dgram(NULL, "/run/switchd/a", "/run/b", "remote"));
+	assert_false(
+		dgram(NULL, "/run/switchd/a", "/run/switchd/../b", "remote"));
+}
+
 struct links {
 	char dir[64], allow[160], in[96], out[96];
 };
@@ -429,6 +480,9 @@ int main(void)
 		cmocka_unit_test(device_that_is_handed_over_isnt_persistent),
 		cmocka_unit_test(files_are_below_folders_that_are_allowed),
 		cmocka_unit_test(sockets_are_where_nobody_elses_are),
+		cmocka_unit_test(
+			low_udp_ports_are_allowed_by_their_number_only),
+		cmocka_unit_test(both_sockets_of_a_pair_are_where_they_may_be),
 		cmocka_unit_test(connecting_again_is_asked_about_again),
 		cmocka_unit_test(link_leads_nobody_out_of_a_folder),
 		cmocka_unit_test(folder_counts_by_what_it_is),

@@ -417,6 +417,120 @@ static void another_socket_or_role_is_another_device(void **state)
 	assert_false(portconf_same(&a, &b));
 }
 
+static void udp_is_between_two_addresses_of_a_kind(void **state)
+{
+	struct port_config c = good("{'type':'udp','local':'127.0.0.1:4444',"
+				    "'remote':'192.0.2.1:1','mtu':65489}");
+
+	(void)state;
+	assert_string_equal(c.request.udp.local, "127.0.0.1:4444");
+	assert_string_equal(c.request.udp.remote, "192.0.2.1:1");
+	good("{'type':'udp','local':'[::]:65535','remote':'[2001:db8::1]:1'}");
+	bad("{'type':'udp','local':'1.2.3.4:1'}", "missing-parameter",
+	    "remote");
+	bad("{'type':'udp','remote':'1.2.3.4:1'}", "missing-parameter",
+	    "local");
+	bad("{'type':'udp','local':'1.2.3.4:1','remote':'[::1]:1'}",
+	    "bad-value", "remote");
+	bad("{'type':'udp','local':'1.2.3.4:1','remote':'224.0.0.1:1'}",
+	    "bad-value", "remote");
+	bad("{'type':'udp','local':'1.2.3.4:1','remote':'0.0.0.0:1'}",
+	    "bad-value", "remote");
+	bad("{'type':'udp','local':'1.2.3.4:1','remote':'1.2.3.4:2',"
+	    "'mtu':65490}",
+	    "bad-value", "mtu");
+	bad("{'type':'udp','local':'1.2.3.4:1','remote':'1.2.3.4:2',"
+	    "'owner':'x'}",
+	    "not-for-type", "owner");
+	bad("{'type':'tap','local':'1.2.3.4:1'}", "not-for-type", "local");
+}
+
+static void address_is_numbers_with_a_port_and_nothing_else(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"1.2.3.4",
+		"1.2.3.4:",
+		"1.2.3.4:0",
+		"1.2.3.4:65536",
+		"1.2.3.4:999999",
+		"1.2.3.4:-1",
+		"1.2.3.4:1 ",
+		"1.2.3:1",
+		"localhost:1",
+		"::1:1",
+		"[::1]",
+		"[::1:1",
+		"[1.2.3.4]:1",
+		"[fe80::1%lo]:1",
+		"/run/s",
+		":1",
+		"[]:1",
+	};
+	char params[160];
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(params, sizeof(params),
+			 "{'type':'udp','local':'%s','remote':'1.2.3.4:1'}",
+			 wrong[i]);
+		bad(params, "bad-value", "local");
+		snprintf(params, sizeof(params),
+			 "{'type':'udp','local':'1.2.3.4:1','remote':'%s'}",
+			 wrong[i]);
+		bad(params, "bad-value", "remote");
+	}
+}
+
+static void dgram_is_between_two_sockets(void **state)
+{
+	struct port_config c = good("{'type':'dgram','local':'/run/a',"
+				    "'remote':'/run/b','group':'kvm'}");
+
+	(void)state;
+	assert_string_equal(c.request.dgram.local, "/run/a");
+	assert_string_equal(c.request.dgram.remote, "/run/b");
+	assert_string_equal(c.request.dgram.owner, "");
+	assert_string_equal(c.request.dgram.group, "kvm");
+	bad("{'type':'dgram','local':'/run/a'}", "missing-parameter", "remote");
+	bad("{'type':'dgram','remote':'/run/a'}", "missing-parameter", "local");
+	bad("{'type':'dgram','local':'a','remote':'/b'}", "bad-value", "local");
+	bad("{'type':'dgram','local':'/a','remote':'b'}", "bad-value",
+	    "remote");
+	bad("{'type':'dgram','local':'/a','remote':'/a'}", "bad-value",
+	    "remote");
+	bad("{'type':'dgram','local':'/a','remote':'/b','owner':''}",
+	    "no-such-user", "owner");
+	bad("{'type':'dgram','local':'/a','remote':'/b','path':'/c'}",
+	    "not-for-type", "path");
+}
+
+static void another_end_is_another_device(void **state)
+{
+	static const char *const others[] = {
+		"{'type':'dgram','local':'/a','remote':'/c'}",
+		"{'type':'dgram','local':'/c','remote':'/b'}",
+		"{'type':'dgram','local':'/a','remote':'/b','owner':'root'}",
+		"{'type':'dgram','local':'/a','remote':'/b','group':'root'}",
+		"{'type':'udp','local':'1.2.3.4:1','remote':'1.2.3.4:2'}",
+		"{'type':'udp','local':'1.2.3.4:3','remote':'1.2.3.4:2'}",
+		"{'type':'udp','local':'1.2.3.4:1','remote':'1.2.3.4:3'}",
+	};
+	const unsigned int n = sizeof(others) / sizeof(others[0]);
+	struct port_config a = good("{'type':'dgram','local':'/a',"
+				    "'remote':'/b'}");
+
+	(void)state;
+	for (unsigned int i = 0; i < n; i++)
+		for (unsigned int j = 0; j < n; j++) {
+			struct port_config b = good(others[i]);
+			struct port_config c = good(others[j]);
+
+			assert_false(portconf_same_device(&a, &b));
+			assert_int_equal(portconf_same_device(&b, &c), i == j);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +555,11 @@ int main(void)
 		cmocka_unit_test(
 			only_the_device_makes_two_configurations_different),
 		cmocka_unit_test(another_socket_or_role_is_another_device),
+		cmocka_unit_test(udp_is_between_two_addresses_of_a_kind),
+		cmocka_unit_test(
+			address_is_numbers_with_a_port_and_nothing_else),
+		cmocka_unit_test(dgram_is_between_two_sockets),
+		cmocka_unit_test(another_end_is_another_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

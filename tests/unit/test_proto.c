@@ -308,6 +308,12 @@ static const struct place texts[] = {
 	PLACE("vhost-user", vhost_user.path),
 	PLACE("vhost-user", vhost_user.owner),
 	PLACE("vhost-user", vhost_user.group),
+	PLACE("udp", udp.local),
+	PLACE("udp", udp.remote),
+	PLACE("dgram", dgram.local),
+	PLACE("dgram", dgram.remote),
+	PLACE("dgram", dgram.owner),
+	PLACE("dgram", dgram.group),
 };
 
 static const struct place flags[] = {
