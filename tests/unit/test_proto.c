@@ -308,6 +308,7 @@ static const struct place texts[] = {
 	PLACE("vhost-user", vhost_user.path),
 	PLACE("vhost-user", vhost_user.owner),
 	PLACE("vhost-user", vhost_user.group),
+	PLACE("stream", stream.connect),
 };
 
 static const struct place flags[] = {
@@ -316,6 +317,7 @@ static const struct place flags[] = {
 	PLACE("netdev", netdev.force), PLACE("pcap", pcap.classic),
 	PLACE("netdev", netdev.fast),  PLACE("pcap", pcap.classic),
 	PLACE("pcap", pcap.segment),   PLACE("vhost-user", vhost_user.client),
+	PLACE("stream", given),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
