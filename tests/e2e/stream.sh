@@ -136,6 +136,8 @@ claim "that is an event" wait_until 5 event_seen port.link \
 	'.name == "a" and .condition == "running" and .carrier'
 claim "and a state" state_is a up
 claim "of both" state_is b up
+claim "port show says so, too" ctl_is '.connection ==
+	{condition: "running"}' port show b
 end a send 100
 claim "frames go from one to the other" wait_until 10 got_is b 100
 end b send 1000 1514
