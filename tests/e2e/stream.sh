@@ -165,8 +165,9 @@ before=$(got a)
 end c send 1000
 claim "and nobody else does" wait_until 10 got_is a $((before + 1000))
 end a calm
+before=$(got b)
 end b read
-claim "it reads again" goes_on b
+claim "it reads again" wait_until 10 got_more b "$before"
 claim "ledgers close to the frame" wait_until 5 ledgers_close
 claim "on the same connection" said b listening connected sent
 end c junk
