@@ -108,7 +108,7 @@ static void redial_later(struct stream_port *s)
  */
 static bool is_self(int fd)
 {
-	struct sockaddr_storage self, peer;
+	struct sockaddr_storage self = { 0 }, peer;
 	socklen_t ns = sizeof(self), np = sizeof(peer);
 
 	return getsockname(fd, (struct sockaddr *)&self, &ns) == 0 &&

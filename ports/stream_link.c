@@ -287,6 +287,7 @@ unsigned int stream_link_send(struct stream_link *l, struct frame *const *f,
 /* There may be room for what was kept. idle: nothing came in. */
 static void flush(struct stream_link *l, bool idle)
 {
+	struct frame none = { .len = 0 }, *const list = &none;
 	enum drop_reason why;
 
 	if (!atomic_load_explicit(&l->armed, memory_order_relaxed) &&
@@ -294,7 +295,7 @@ static void flush(struct stream_link *l, bool idle)
 		return;
 	(void)pthread_mutex_lock(&l->tx_lock);
 	if (l->kept && !l->lost)
-		(void)send_once(l, NULL, 0, &why);
+		(void)send_once(l, &list, 0, &why);
 	/* Only now, as under load there'll soon be something again. */
 	if (l->armed && !l->kept && idle)
 		l->armed = watch(l, EPOLL_CTL_MOD, EPOLLIN) < 0;

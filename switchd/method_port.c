@@ -174,6 +174,14 @@ static json_t *port_workers(const struct switch_port *p)
 	return list;
 }
 
+/* Of a port that speaks with its other end, as state() says; method_guest() has
+ * more. */
+static json_t *guest_json(const struct switch_port *p)
+{
+	return json_pack("{s:s,s:s*}", "condition", p->condition, "reason",
+			 p->reason);
+}
+
 static json_t *port_full(struct sw *sw, const struct switch_port *p)
 {
 	static const char *const origins[] = { "control", "config",
@@ -211,6 +219,8 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 				     "peer", switch_peer_json(&p->peer)));
 	if (!strcmp(p->config.request.type, "vhost-user"))
 		json_object_set_new(o, "guest", method_guest(p));
+	else if (p->condition)
+		json_object_set_new(o, "guest", guest_json(p));
 	if (strcmp(p->config.request.type, "netdev") != 0)
 		return o;
 	json_object_set_new(o, "fast-path", fast_json(sw, p));

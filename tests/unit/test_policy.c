@@ -92,6 +92,14 @@ static bool vhost(const char *allow, const char *path)
 	return allows(allow, &rq, "path");
 }
 
+static bool stream(const char *allow, const char *connect)
+{
+	struct port_request rq = { .type = "stream" };
+
+	snprintf(rq.stream.connect, sizeof(rq.stream.connect), "%s", connect);
+	return allows(allow, &rq, "connect");
+}
+
 static bool file(const char *allow, const char *name)
 {
 	struct policy p = policy(allow);
@@ -308,6 +316,39 @@ static void both_sockets_of_a_pair_are_where_they_may_be(void **state)
 		dgram(NULL, "/run/switchd/a", "/run/switchd/../b", "remote"));
 }
 
+static void streams_go_to_this_host_unless_root_says_otherwise(void **state)
+{
+	struct port_request rq = { .type = "stream", .given = true };
+	const char *lan = "{\"connect\":[\"192.0.2.*:*\",\"[2001:db8::*]:*\","
+			  "\"198.51.100.7:53\"]}";
+
+	(void)state;
+	assert_true(stream(NULL, "127.0.0.1:4444"));
+	assert_true(stream(NULL, "127.1.2.3:1024"));
+	assert_true(stream(NULL, "[::1]:4444"));
+	assert_true(stream(NULL, "[0:0:0:0:0:0:0:1]:4444"));
+	assert_false(stream(NULL, "127.0.0.1:1023")); /* a service's */
+	assert_false(stream(NULL, "192.168.0.1:4444"));
+	assert_false(stream(NULL, "169.254.169.254:8080"));
+	assert_false(stream(NULL, "[::2]:4444"));
+	assert_false(stream(NULL, "[::ffff:127.0.0.1]:4444"));
+	assert_true(stream(lan, "192.0.2.1:4444"));
+	assert_false(stream(lan, "192.0.3.1:4444"));
+	assert_false(stream(lan, "192.0.2.1:22"));
+	assert_false(stream(lan, "127.0.0.1:4444"));
+	assert_true(stream(lan, "[2001:db8:0::1]:4444"));
+	assert_false(stream(lan, "[2001:db9::1]:4444"));
+	assert_true(stream(lan, "198.51.100.7:53"));
+	assert_false(stream(lan, "198.51.100.7:54"));
+	/* Sockets are a list of their own. */
+	assert_true(stream(NULL, "/run/switchd/s"));
+	assert_false(stream(NULL, "/tmp/s"));
+	assert_false(stream("{\"connect\":[\"*\"]}", "/tmp/s"));
+	assert_false(stream("{\"sockets\":[]}", "/run/switchd/s"));
+	/* What is there already leads nowhere. */
+	assert_true(allows("{\"sockets\":[],\"connect\":[]}", &rq, "connect"));
+}
+
 struct links {
 	char dir[64], allow[160], in[96], out[96];
 };
@@ -380,18 +421,21 @@ static bool grants(const char *allow, const struct port_request *rq,
 /* Whatever the folder was called when it was opened. */
 static void folder_counts_by_what_it_is(void **state)
 {
-	struct port_request rq[2] = { { .type = "pcap" },
-				      { .type = "vhost-user" } };
+	struct port_request rq[3] = { { .type = "pcap" },
+				      { .type = "vhost-user" },
+				      { .type = "stream" } };
+	const unsigned int fd[] = { 1, 2, 2 };
 	struct links l = links();
 
 	(void)state;
 	snprintf(rq[0].pcap.file, PORT_PATH_MAX, "%s/x", l.in);
 	snprintf(rq[1].vhost_user.path, PORT_PATH_MAX, "%s/x", l.in);
-	for (unsigned int i = 0; i < 2; i++) {
-		assert_true(grants(l.allow, &rq[i], 1 + i, l.in));
-		assert_true(grants(l.allow, &rq[i], 1 + i, l.dir));
-		assert_false(grants(l.allow, &rq[i], 1 + i, l.out));
-		assert_false(grants(l.allow, &rq[i], 1 + i, "/etc"));
+	snprintf(rq[2].stream.connect, PORT_PATH_MAX, "%s/x", l.in);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(grants(l.allow, &rq[i], fd[i], l.in));
+		assert_true(grants(l.allow, &rq[i], fd[i], l.dir));
+		assert_false(grants(l.allow, &rq[i], fd[i], l.out));
+		assert_false(grants(l.allow, &rq[i], fd[i], "/etc"));
 	}
 	links_end(&l);
 }
@@ -410,6 +454,14 @@ static void what_comes_without_its_folder_is_refused(void **state)
 	strcpy(rq.vhost_user.path, "/tmp/vhost1");
 	g.nfds = 2;
 	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), -EPERM);
+	strcpy(rq.type, "stream");
+	strcpy(rq.stream.connect, "/tmp/vhost1");
+	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), -EPERM);
+	rq.given = true;
+	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), 0);
+	rq.given = false;
+	strcpy(rq.stream.connect, "127.0.0.1:4444");
+	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), 0);
 	strcpy(rq.type, "tap");
 	assert_int_equal(policy_check_grant(&p, &rq, &g, &err), 0);
 	policy_fini(&p);
@@ -483,6 +535,8 @@ int main(void)
 		cmocka_unit_test(
 			low_udp_ports_are_allowed_by_their_number_only),
 		cmocka_unit_test(both_sockets_of_a_pair_are_where_they_may_be),
+		cmocka_unit_test(
+			streams_go_to_this_host_unless_root_says_otherwise),
 		cmocka_unit_test(connecting_again_is_asked_about_again),
 		cmocka_unit_test(link_leads_nobody_out_of_a_folder),
 		cmocka_unit_test(folder_counts_by_what_it_is),

@@ -287,6 +287,34 @@ static void each_mistake_about_the_socket_has_a_name(void **state)
 			 7);
 }
 
+static void stream_connects_to_a_path_or_an_address(void **state)
+{
+	struct port_config c = good("{'type':'stream','connect':'/run/s'}");
+	const char *to = c.request.stream.connect;
+
+	(void)state;
+	assert_string_equal(to, "/run/s");
+	assert_false(c.request.given);
+	c = good("{'type':'stream','connect':'192.0.2.1:4444'}");
+	assert_string_equal(to, "192.0.2.1:4444");
+	c = good("{'type':'stream','connect':'[2001:db8::1]:4444'}");
+	assert_string_equal(to, "[2001:db8::1]:4444");
+	bad("{'type':'stream'}", "missing-parameter", "connect");
+	bad("{'type':'stream','connect':''}", "bad-value", "connect");
+	bad("{'type':'stream','connect':'s'}", "bad-value", "connect");
+	bad("{'type':'stream','connect':'host:4444'}", "bad-value", "connect");
+	bad("{'type':'stream','connect':'192.0.2.1'}", "bad-value", "connect");
+	bad("{'type':'stream','connect':'192.0.2.1:0'}", "bad-value",
+	    "connect");
+	bad("{'type':'stream','connect':'224.0.0.1:1'}", "bad-value",
+	    "connect");
+	bad("{'type':'stream','connect':'/s','path':'/s'}", "not-for-type",
+	    "path");
+	bad("{'type':'stream','connect':'/s','queues':2}", "not-for-type",
+	    "queues");
+	bad("{'type':'tap','connect':'/s'}", "not-for-type", "connect");
+}
+
 static void uplink_is_not_isolated_and_mtu_has_bounds(void **state)
 {
 	(void)state;
@@ -531,6 +559,17 @@ static void another_end_is_another_device(void **state)
 		}
 }
 
+static void stream_to_another_end_is_another_device(void **state)
+{
+	struct port_config a = good("{'type':'stream','connect':'/s'}");
+	struct port_config b = good("{'type':'stream','connect':'/t'}");
+
+	(void)state;
+	assert_false(portconf_same_device(&a, &b));
+	b = good("{'type':'stream','connect':'/s','mtu':9000}");
+	assert_true(portconf_same_device(&a, &b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -548,6 +587,7 @@ int main(void)
 		cmocka_unit_test(
 			vhost_user_is_a_socket_that_somebody_may_connect_to),
 		cmocka_unit_test(each_mistake_about_the_socket_has_a_name),
+		cmocka_unit_test(stream_connects_to_a_path_or_an_address),
 		cmocka_unit_test(uplink_is_not_isolated_and_mtu_has_bounds),
 		cmocka_unit_test(names_are_short_words_without_blanks),
 		cmocka_unit_test(profile_gives_what_is_not_given),
@@ -560,6 +600,7 @@ int main(void)
 			address_is_numbers_with_a_port_and_nothing_else),
 		cmocka_unit_test(dgram_is_between_two_sockets),
 		cmocka_unit_test(another_end_is_another_device),
+		cmocka_unit_test(stream_to_another_end_is_another_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -314,6 +314,7 @@ static const struct place texts[] = {
 	PLACE("dgram", dgram.remote),
 	PLACE("dgram", dgram.owner),
 	PLACE("dgram", dgram.group),
+	PLACE("stream", stream.connect),
 };
 
 static const struct place flags[] = {
@@ -322,6 +323,7 @@ static const struct place flags[] = {
 	PLACE("netdev", netdev.force), PLACE("pcap", pcap.classic),
 	PLACE("netdev", netdev.fast),  PLACE("pcap", pcap.classic),
 	PLACE("pcap", pcap.segment),   PLACE("vhost-user", vhost_user.client),
+	PLACE("stream", given),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

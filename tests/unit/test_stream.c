@@ -322,6 +322,27 @@ static void impossible_length_ends_the_connection_with_a_reason(void **state)
 	works(l, 2);
 }
 
+/* A port of this host that nobody has is one that the kernel may choose for us:
+ * then we'd reach ourselves. */
+static void socket_that_has_reached_itself_has_reached_nobody(void **state)
+{
+	struct lab *l = *state;
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	acquires(l);
+	assert_true(dup3(fd, l->grant.fd[0], O_CLOEXEC) >= 0);
+	close(fd);
+	opens(l);
+	assert_string_equal(state_of(l).condition, "waiting");
+	drops(l);
+}
+
 static void folder_that_is_not_there_is_refused(void **state)
 {
 	struct lab *l = *state;
@@ -592,6 +613,7 @@ int main(void)
 		TEST(nobody_there_is_no_error_and_is_dialled_again),
 		TEST(port_dials_again_after_the_other_end_has_gone),
 		TEST(impossible_length_ends_the_connection_with_a_reason),
+		TEST(socket_that_has_reached_itself_has_reached_nobody),
 		TEST(folder_that_is_not_there_is_refused),
 		TEST(what_is_no_address_is_refused),
 		TEST(mtu_is_adjusted_and_renew_keeps_the_number),
