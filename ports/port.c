@@ -5,7 +5,7 @@
 
 static const struct port_ops *const types[] = {
 	&port_ops_tap,	      &port_ops_netdev, &port_ops_pcap,
-	&port_ops_vhost_user, &port_ops_dummy,
+	&port_ops_vhost_user, &port_ops_slirp,	&port_ops_dummy,
 };
 
 const struct port_ops *port_ops_find(const char *type)

@@ -58,6 +58,9 @@ static const char *admin_only(const json_t *params, const json_t *profiles)
 	/* Its path is a file's, made or connected to by root. */
 	if (type && !strcmp(type, "vhost-user"))
 		return "type=vhost-user";
+	/* Behind it guests are the host to the network. */
+	if (type && !strcmp(type, "slirp"))
+		return "type=slirp";
 	if (json_is_true(effective(params, profiles, "uplink")))
 		return "uplink=yes";
 	if (json_is_true(effective(params, profiles, "force")))
@@ -236,7 +239,8 @@ static int restricted_attach(const struct attempt *a)
 			      "type", NULL);
 	if (type && says ? strcmp(type, says) != 0
 			 : type && (!strcmp(type, "pcap") ||
-				    !strcmp(type, "vhost-user")))
+				    !strcmp(type, "vhost-user") ||
+				    !strcmp(type, "slirp")))
 		return restricted(a, "type", "his profile doesn't say so");
 	if (missing_port(a))
 		return restricted(a, "name",

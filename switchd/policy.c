@@ -28,6 +28,7 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("addresses", "networks of a TAP's own address"),
 	PATTERNS("files", "captures and saved configurations"),
 	PATTERNS("sockets", "paths of vhost-user sockets"),
+	{ .name = "slirp", .type = RPC_BOOL, .summary = "ports of NAT" },
 	{ 0 },
 };
 
@@ -81,7 +82,7 @@ int policy_check_config(const json_t *allow, struct error *err)
 
 int policy_init(struct policy *p, const json_t *allow)
 {
-	*p = (struct policy){ { NULL } };
+	*p = (struct policy){ .slirp = rpc_get_bool(allow, "slirp", true) };
 	for (int i = 0; i < POLICY_LISTS; i++) {
 		json_t *given = json_object_get(allow, policy_params[i].name);
 
@@ -99,7 +100,7 @@ void policy_fini(struct policy *p)
 {
 	for (int i = 0; i < POLICY_LISTS; i++)
 		json_decref(p->list[i]);
-	*p = (struct policy){ { NULL } };
+	*p = (struct policy){ .slirp = false };
 }
 
 static int refuse(struct error *err, enum policy_list i, const char *param,
@@ -278,9 +279,20 @@ static int check_path(const struct policy *p, const struct place *at,
 	return r;
 }
 
+static int check_slirp(const struct policy *p, struct error *err)
+{
+	if (p->slirp)
+		return 0;
+	return error_set(err, EPERM, "not-allowed", "type",
+			 "daemon.allow.slirp of the configuration file is "
+			 "false: see switchd.conf(5)");
+}
+
 int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err)
 {
+	if (!strcmp(rq->type, "slirp"))
+		return check_slirp(p, err);
 	if (!strcmp(rq->type, "tap"))
 		return check_tap(p, &rq->tap, err);
 	if (!strcmp(rq->type, "netdev"))
@@ -317,5 +329,5 @@ int policy_check_renew(const struct policy *p, const struct port_request *rq,
 		       struct error *err)
 {
 	/* A capture goes on in its folder. */
-	return strcmp(rq->type, "vhost-user") ? 0 : policy_check(p, rq, err);
+	return strcmp(rq->type, "pcap") ? policy_check(p, rq, err) : 0;
 }

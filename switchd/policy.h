@@ -24,6 +24,8 @@
  *                programs listen there (ssh-agent, tmux, databases) that do
  *                what root says who connects
  *
+ * and `slirp`, whether guests may reach the outside by processes of ours: true.
+ *
  * The name of a file or socket is checked as it is asked for and, once its
  * folder is open, as it really is: symbolic links lead nobody out.
  *
@@ -48,6 +50,7 @@ enum policy_list {
 
 struct policy {
 	json_t *list[POLICY_LISTS]; /* arrays of patterns */
+	bool slirp;		    /* processes that do NAT */
 };
 
 /* The members of "allow", for config_check and the manual. */

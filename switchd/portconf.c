@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const char *const portconf_types[] = { "tap",	     "netdev", "pcap",
-				       "vhost-user", "dummy",  NULL };
+const char *const portconf_types[] = { "tap",	"netdev", "pcap", "vhost-user",
+				       "slirp", "dummy",  NULL };
 const char *const portconf_modes[] = { "access", "trunk", NULL };
 const char *const portconf_formats[] = { "pcapng", "pcap", NULL };
 const char *const portconf_roles[] = { "server", "client", NULL };

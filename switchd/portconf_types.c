@@ -1,5 +1,6 @@
 #include "switchd/portconf_types.h"
 
+#include "ports/slirp_config.h"
 #include "switchd/portconf.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@ enum port_type {
 	TYPE_NETDEV = 1 << 1,
 	TYPE_PCAP = 1 << 2,
 	TYPE_VHOST_USER = 1 << 3,
-	TYPE_DUMMY = 1 << 4,
+	TYPE_SLIRP = 1 << 4,
+	TYPE_DUMMY = 1 << 5,
 };
 
 /* Which types take a parameter that isn't common to all. */
@@ -39,6 +41,12 @@ static const struct {
 	{ "segment", TYPE_PCAP },
 	{ "path", TYPE_VHOST_USER },
 	{ "role", TYPE_VHOST_USER },
+	{ "ipv4", TYPE_SLIRP },
+	{ "ipv6", TYPE_SLIRP },
+	{ "hostfwd", TYPE_SLIRP },
+	{ "hostname", TYPE_SLIRP },
+	{ "loopback", TYPE_SLIRP },
+	{ "restricted", TYPE_SLIRP },
 };
 
 /* ---- Parameters into a request ---- */
@@ -165,6 +173,23 @@ static int parse_vhost_user(const json_t *p, struct port_request *rq,
 	return 0;
 }
 
+static int parse_slirp(const json_t *p, struct port_request *rq,
+		       struct error *err)
+{
+	struct slirp_params *n = &rq->slirp;
+	struct slirp_settings settings;
+
+	snprintf(n->ipv4, sizeof(n->ipv4), "%s", rpc_get_string(p, "ipv4", ""));
+	snprintf(n->ipv6, sizeof(n->ipv6), "%s", rpc_get_string(p, "ipv6", ""));
+	snprintf(n->hostfwd, sizeof(n->hostfwd), "%s",
+		 rpc_get_string(p, "hostfwd", ""));
+	snprintf(n->hostname, sizeof(n->hostname), "%s",
+		 rpc_get_string(p, "hostname", ""));
+	n->loopback = rpc_get_bool(p, "loopback", false);
+	n->restricted = rpc_get_bool(p, "restricted", false);
+	return slirp_settings_parse(n, rq->mtu, &settings, err);
+}
+
 /* ---- Is it the same device? ---- */
 
 static bool same_tap(const struct port_request *x, const struct port_request *y)
@@ -207,6 +232,19 @@ static bool same_vhost_user(const struct port_request *x,
 	       a->queues == b->queues;
 }
 
+/* The MTU is one of the process. */
+static bool same_slirp(const struct port_request *x,
+		       const struct port_request *y)
+{
+	const struct slirp_params *a = &x->slirp, *b = &y->slirp;
+
+	return !strcmp(a->ipv4, b->ipv4) && !strcmp(a->ipv6, b->ipv6) &&
+	       !strcmp(a->hostfwd, b->hostfwd) &&
+	       !strcmp(a->hostname, b->hostname) &&
+	       a->loopback == b->loopback && a->restricted == b->restricted &&
+	       x->mtu == y->mtu;
+}
+
 /* ---- All types ---- */
 
 /* Those with parameters of their own. */
@@ -222,6 +260,7 @@ static const struct {
 	{ "netdev", parse_netdev, same_netdev },
 	{ "pcap", parse_pcap, same_pcap },
 	{ "vhost-user", parse_vhost_user, same_vhost_user },
+	{ "slirp", parse_slirp, same_slirp },
 };
 
 static unsigned int type_bit(const char *type)
@@ -276,5 +315,5 @@ const char *portconf_device_param(const json_t *params)
 	for (unsigned int i = 0; i < n; i++)
 		if (json_object_get(params, type_params[i].name))
 			return type_params[i].name;
-	return NULL;
+	return json_object_get(params, "mtu") ? "mtu" : NULL; /* slirp */
 }

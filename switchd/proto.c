@@ -223,6 +223,9 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text vhost_user[] = { TEXT(vhost_user.path),
 						  TEXT(vhost_user.owner),
 						  TEXT(vhost_user.group) };
+	static const struct text slirp[] = { TEXT(slirp.ipv4), TEXT(slirp.ipv6),
+					     TEXT(slirp.hostfwd),
+					     TEXT(slirp.hostname) };
 	static const size_t common_flags[] = { FLAG(enabled) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
@@ -232,6 +235,8 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const size_t pcap_flags[] = { FLAG(pcap.classic),
 					     FLAG(pcap.segment) };
 	static const size_t vhost_user_flags[] = { FLAG(vhost_user.client) };
+	static const size_t slirp_flags[] = { FLAG(slirp.restricted),
+					      FLAG(slirp.loopback) };
 	const struct port_request *rq = &m->request;
 
 	if (!texts_end(rq, common, COUNT(common)) ||
@@ -253,5 +258,8 @@ bool proto_request_sane(const struct proto_msg *m)
 		return texts_end(rq, vhost_user, COUNT(vhost_user)) &&
 		       rq->vhost_user.queues <= PORT_FDS_MAX &&
 		       flags_are(rq, vhost_user_flags, COUNT(vhost_user_flags));
+	if (!strcmp(rq->type, "slirp"))
+		return texts_end(rq, slirp, COUNT(slirp)) &&
+		       flags_are(rq, slirp_flags, COUNT(slirp_flags));
 	return false; /* a type that needs nobody's help, or none at all */
 }

@@ -40,6 +40,7 @@ unit_tests += tests/unit/test_pcap_filter
 unit_tests += tests/unit/test_pcap_keeper
 unit_tests += tests/unit/test_pcap_resume
 unit_tests += tests/unit/test_ring
+unit_tests += tests/unit/test_slirp_config
 unit_tests += tests/unit/test_vhost_acquire
 unit_tests += tests/unit/test_vhost_connect
 unit_tests += tests/unit/test_vhost_lost

@@ -308,14 +308,19 @@ static const struct place texts[] = {
 	PLACE("vhost-user", vhost_user.path),
 	PLACE("vhost-user", vhost_user.owner),
 	PLACE("vhost-user", vhost_user.group),
+	PLACE("slirp", slirp.ipv4),
+	PLACE("slirp", slirp.ipv6),
+	PLACE("slirp", slirp.hostfwd),
+	PLACE("slirp", slirp.hostname),
 };
 
 static const struct place flags[] = {
-	PLACE("tap", enabled),	       PLACE("tap", tap.persist),
-	PLACE("tap", tap.handover),    PLACE("netdev", netdev.promisc),
-	PLACE("netdev", netdev.force), PLACE("pcap", pcap.classic),
-	PLACE("netdev", netdev.fast),  PLACE("pcap", pcap.classic),
-	PLACE("pcap", pcap.segment),   PLACE("vhost-user", vhost_user.client),
+	PLACE("tap", enabled),		PLACE("tap", tap.persist),
+	PLACE("tap", tap.handover),	PLACE("netdev", netdev.promisc),
+	PLACE("netdev", netdev.force),	PLACE("pcap", pcap.classic),
+	PLACE("netdev", netdev.fast),	PLACE("pcap", pcap.classic),
+	PLACE("pcap", pcap.segment),	PLACE("vhost-user", vhost_user.client),
+	PLACE("slirp", slirp.loopback), PLACE("slirp", slirp.restricted),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
