@@ -207,6 +207,11 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	json_object_set_new(o, "tx", method_tx(&n, false));
 	if (!strcmp(p->config.request.type, "vhost-user"))
 		json_object_set_new(o, "guest", method_guest(p));
+	else if (p->condition)
+		json_object_set_new(o, "guest",
+				    json_pack("{s:s,s:s*}", "condition",
+					      p->condition, "reason",
+					      p->reason));
 	if (strcmp(p->config.request.type, "netdev") != 0)
 		return o;
 	json_object_set_new(o, "fast-path", fast_json(sw, p));
