@@ -50,6 +50,7 @@ packages_e2e=(
 	iperf3
 	iputils-ping
 	jq
+	libslirp-dev
 	python3
 	socat
 	strace
@@ -86,6 +87,7 @@ packages_guests=(
 	dnsmasq-base
 	jq
 	kmod
+	libslirp-dev
 	lz4
 	python3
 	qemu-system-x86
