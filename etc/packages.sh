@@ -50,6 +50,7 @@ packages_e2e=(
 	iperf3
 	iputils-ping
 	jq
+	libslirp-dev
 	python3
 	socat
 	strace
@@ -92,6 +93,7 @@ packages_guests=(
 	kmod
 	librte-net-pcap23
 	librte-net-virtio23
+	libslirp-dev
 	lz4
 	python3
 	qemu-system-x86

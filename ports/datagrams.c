@@ -92,7 +92,7 @@ static unsigned int receive(struct datagrams *d, unsigned int n)
 	if (got >= 0)
 		return (unsigned int)got;
 	if (is_fatal(d, errno))
-		atomic_store(&d->port.failed, errno);
+		atomic_store(d->failed, errno);
 	return 0;
 }
 
@@ -124,7 +124,7 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 
 	(void)queue;
 	if (atomic_load_explicit(&d->over, memory_order_relaxed)) {
-		atomic_store(&p->failed, ECONNRESET);
+		atomic_store(d->failed, ECONNRESET);
 		return 0;
 	}
 	if (!n)
@@ -134,7 +134,7 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 	for (unsigned int i = 0; i < n; i++) {
 		/* Of a connection that is over there are no end of those. */
 		if (d->records && !d->in.msg[i].msg_len && hung_up(d->fd)) {
-			atomic_store(&p->failed, ECONNRESET);
+			atomic_store(d->failed, ECONNRESET);
 			n = i;
 			break;
 		}
@@ -368,6 +368,7 @@ int datagrams_init(struct datagrams *d, const struct port_ops *ops,
 	d->fd = grant->fd[0];
 	d->records = type == SOCK_SEQPACKET;
 	d->watched = -1;
+	d->failed = &d->port.failed;
 	d->head_max = head < HEAD_MIN	     ? HEAD_MIN
 		      : head > FRAME_LEN_MAX ? FRAME_LEN_MAX
 					     : head;

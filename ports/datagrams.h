@@ -48,6 +48,9 @@ struct datagrams {
 	bool records; /* SOCK_SEQPACKET: there is an end */
 	int watched;  /* its end is the port's; -1: none */
 	_Atomic bool over;
+	/* Where the end is noted (errno): the port's own, or where a type looks
+	 * that goes on with another socket. */
+	_Atomic int *failed;
 	uint32_t head_max; /* bytes of a frame in the arena */
 	/* Frames up to so long may go as one with others of their length (UDP
 	 * GSO); 0: none. */

@@ -26,6 +26,8 @@ ports_libports_a_SOURCES = \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/seqpacket.c \
+	ports/slirp.c ports/slirp.h ports/slirp_acquire.c \
+	ports/slirp_config.c ports/slirp_config.h \
 	ports/socket_buffers.c ports/socket_buffers.h \
 	ports/stream.c ports/stream.h ports/stream_acquire.c \
 	ports/stream_link.c ports/stream_link.h \
@@ -48,3 +50,20 @@ ports_libports_a_SOURCES = \
 	ports/vhost_state.c ports/vhost_state.h \
 	ports/vhost_user.c ports/vhost_user.h ports/vhost_user_acquire.c \
 	ports/vhost_user_control.c ports/vhost_user_internal.h
+
+# The program behind `slirp` ports, where there is libslirp.
+if HAVE_SLIRP
+pkglibexec_PROGRAMS += ports/slirp/switchd-slirp
+ports_slirp_switchd_slirp_SOURCES = \
+	ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/main.c \
+	ports/slirp/nat.c ports/slirp/nat.h
+ports_slirp_switchd_slirp_CPPFLAGS = $(AM_CPPFLAGS) $(SLIRP_CFLAGS)
+ports_slirp_switchd_slirp_LDADD = ports/libports.a base/libbase.a \
+	$(SLIRP_LIBS) $(LIBSECCOMP_LIBS)
+dist_man_MANS += ports/slirp/switchd-slirp.8
+else
+EXTRA_DIST += ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/main.c ports/slirp/nat.c ports/slirp/nat.h \
+	ports/slirp/switchd-slirp.8
+endif

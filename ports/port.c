@@ -8,8 +8,9 @@
 static const struct port_ops *const types[] = {
 	&port_ops_tap,	      &port_ops_netdev, &port_ops_pcap,
 	&port_ops_vhost_user, &port_ops_udp,	&port_ops_dgram,
-	&port_ops_stream,     &port_ops_dummy,	&port_ops_seqpacket,
+	&port_ops_stream,     &port_ops_slirp,	&port_ops_seqpacket,
 	&port_ops_listen,     &port_ops_vde,	&port_ops_uml,
+	&port_ops_dummy,
 };
 
 const struct port_ops *port_ops_find(const char *type)

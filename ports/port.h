@@ -143,12 +143,14 @@ struct vde_params {
 	uint16_t mode;		    /* permissions of our socket */
 };
 
+/* NAT by a process of ours: ports/slirp_config.h says what they mean. */
 struct slirp_params {
 	char ipv4[64];	   /* "10.0.2.0/24"; "" = the default, "none" */
 	char ipv6[64];	   /* "fd00::/64"; the same */
 	char hostfwd[512]; /* "tcp:127.0.0.1:8080-10.0.2.15:80,.." */
 	char hostname[64]; /* that DHCP gives; "" = none */
 	bool restricted;   /* nothing but what hostfwd allows */
+	bool loopback;	   /* guests reach the host's 127.0.0.1 */
 };
 
 /* What a listener waits at (switchd/listener.h). */
@@ -396,7 +398,7 @@ const struct port_ops *port_ops_find(const char *type);
 
 extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
 	port_ops_vhost_user, port_ops_udp, port_ops_dgram, port_ops_stream,
-	port_ops_seqpacket, port_ops_vde, port_ops_uml, port_ops_dummy;
+	port_ops_seqpacket, port_ops_vde, port_ops_uml, port_ops_slirp, port_ops_dummy;
 
 /* Fill the common fields of a port that a type's open() has allocated. */
 void port_init(struct port *p, const struct port_ops *ops,

@@ -66,6 +66,9 @@ static const char *admin_only(const json_t *params, const json_t *profiles)
 	/* The same, and where else root may connect to. */
 	if (type && !strcmp(type, "stream"))
 		return "type=stream";
+	/* Behind it guests are the host to the network. */
+	if (type && !strcmp(type, "slirp"))
+		return "type=slirp";
 	if (json_is_true(effective(params, profiles, "uplink")))
 		return "uplink=yes";
 	if (json_is_true(effective(params, profiles, "force")))

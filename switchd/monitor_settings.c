@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "ports/netdev_guard.h"
+#include "ports/slirp.h"
 #include "switchd/isolate.h"
 #include "switchd/notify.h"
 #include "switchd/sockets.h"
@@ -130,6 +131,8 @@ int monitor_find_user(struct monitor *m, struct error *err)
 		log_notice("monitor",
 			   "there is no user switchd (systemd-sysusers "
 			   "makes it): the switch runs as nobody");
+	if (r == 0)
+		slirp_run_as(m->uid, m->gid);
 	return r;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ports/slirp.h"
 #include "switchd/notify.h"
 
 #include <errno.h>
@@ -392,6 +393,7 @@ static int load(struct monitor *m, const struct saved *s)
 	m->started_ns = s->started_ns;
 	m->uid = s->uid;
 	m->gid = s->gid;
+	slirp_run_as(m->uid, m->gid);
 	m->socket_gid = s->socket_gid;
 	m->ready = true;
 	m->again = s->again;

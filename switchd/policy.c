@@ -36,6 +36,7 @@ const struct rpc_param policy_params[] = {
 	PATTERNS("udp", "our ends of UDP ports"),
 	PATTERNS("connect", "addresses that stream ports connect to"),
 	PATTERNS("listen", "TCP addresses of listeners"),
+	{ .name = "slirp", .type = RPC_BOOL, .summary = "ports of NAT" },
 	{ 0 },
 };
 
@@ -92,7 +93,7 @@ int policy_check_config(const json_t *allow, struct error *err)
 
 int policy_init(struct policy *p, const json_t *allow)
 {
-	*p = (struct policy){ { NULL } };
+	*p = (struct policy){ .slirp = rpc_get_bool(allow, "slirp", true) };
 	for (int i = 0; i < POLICY_LISTS; i++) {
 		json_t *given = json_object_get(allow, policy_params[i].name);
 
@@ -110,7 +111,7 @@ void policy_fini(struct policy *p)
 {
 	for (int i = 0; i < POLICY_LISTS; i++)
 		json_decref(p->list[i]);
-	*p = (struct policy){ { NULL } };
+	*p = (struct policy){ .slirp = false };
 }
 
 static int refuse(struct error *err, enum policy_list i, const char *param,
@@ -400,9 +401,20 @@ static int check_stream(const struct policy *p, const struct port_request *rq,
 		       : check_inet(p, POLICY_CONNECT, "connect", to, err);
 }
 
+static int check_slirp(const struct policy *p, struct error *err)
+{
+	if (p->slirp)
+		return 0;
+	return error_set(err, EPERM, "not-allowed", "type",
+			 "daemon.allow.slirp of the configuration file is "
+			 "false: see switchd.conf(5)");
+}
+
 int policy_check(const struct policy *p, const struct port_request *rq,
 		 struct error *err)
 {
+	if (!strcmp(rq->type, "slirp"))
+		return check_slirp(p, err);
 	if (!strcmp(rq->type, "tap"))
 		return check_tap(p, &rq->tap, err);
 	if (!strcmp(rq->type, "netdev"))

@@ -34,6 +34,8 @@
  * The other end of a UDP port isn't bounded: who has a socket can send wherever
  * it leads.
  *
+ * and `slirp`, whether guests may reach the outside by processes of ours: true.
+ *
  * The name of a file or socket is checked as it is asked for and, once its
  * folder is open, as it really is: symbolic links lead nobody out.
  *
@@ -61,6 +63,7 @@ enum policy_list {
 
 struct policy {
 	json_t *list[POLICY_LISTS]; /* arrays of patterns */
+	bool slirp;		    /* processes that do NAT */
 };
 
 /* The members of "allow", for config_check and the manual. */

@@ -8,7 +8,7 @@
 
 const char *const portconf_types[] = { "tap",	     "netdev", "pcap",
 				       "vhost-user", "udp",    "dgram",
-				       "stream",     "dummy",  NULL };
+				       "stream",     "slirp", "dummy",  NULL };
 const char *const portconf_modes[] = { "access", "trunk", NULL };
 const char *const portconf_formats[] = { "pcapng", "pcap", NULL };
 const char *const portconf_roles[] = { "server", "client", NULL };

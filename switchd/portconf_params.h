@@ -119,6 +119,18 @@ extern const char *const portconf_roles[];
 			"remote", PORT_PATH_MAX - 1,                         \
 			"the other end's, the only one heard (udp, dgram)"), \
 		PARAM_STRING("connect", PORT_PATH_MAX - 1,                   \
-			     "/PATH or ADDRESS:PORT to connect to (stream)")
+			     "/PATH or ADDRESS:PORT to connect to (stream)"), \
+		PARAM_STRING("ipv4", 63, \
+			     "guests' network, 10.0.2.0/24, or none (slirp)"), \
+		PARAM_STRING("ipv6", 63, \
+			     "guests' prefix, fd00::/64, or none (slirp)"), \
+		PARAM_STRING("hostfwd", 511, \
+			     "tcp:127.0.0.1:8080-10.0.2.15:80,.. (slirp)"), \
+		PARAM_STRING("hostname", 63, \
+			     "that DHCP gives to guests (slirp)"), \
+		PARAM_BOOL("loopback", \
+			   "guests reach the host's 127.0.0.1 (slirp)"), \
+		PARAM_BOOL("restricted", \
+			   "nothing but what hostfwd lets in (slirp)")
 
 #endif

@@ -1,5 +1,6 @@
 #include "switchd/portconf_types.h"
 
+#include "ports/slirp_config.h"
 #include "ports/stream.h"
 #include "ports/udp.h"
 #include "switchd/portconf.h"
@@ -16,7 +17,8 @@ enum port_type {
 	TYPE_UDP = 1 << 4,
 	TYPE_DGRAM = 1 << 5,
 	TYPE_STREAM = 1 << 6,
-	TYPE_DUMMY = 1 << 7,
+	TYPE_SLIRP = 1 << 7,
+	TYPE_DUMMY = 1 << 8,
 };
 
 /* Which types take a parameter that isn't common to all. */
@@ -47,6 +49,12 @@ static const struct {
 	{ "local", TYPE_UDP | TYPE_DGRAM },
 	{ "remote", TYPE_UDP | TYPE_DGRAM },
 	{ "connect", TYPE_STREAM },
+	{ "ipv4", TYPE_SLIRP },
+	{ "ipv6", TYPE_SLIRP },
+	{ "hostfwd", TYPE_SLIRP },
+	{ "hostname", TYPE_SLIRP },
+	{ "loopback", TYPE_SLIRP },
+	{ "restricted", TYPE_SLIRP },
 };
 
 /* ---- Parameters into a request ---- */
@@ -232,6 +240,23 @@ static int parse_stream(const json_t *p, struct port_request *rq,
 	return stream_check(rq, err);
 }
 
+static int parse_slirp(const json_t *p, struct port_request *rq,
+		       struct error *err)
+{
+	struct slirp_params *n = &rq->slirp;
+	struct slirp_settings settings;
+
+	snprintf(n->ipv4, sizeof(n->ipv4), "%s", rpc_get_string(p, "ipv4", ""));
+	snprintf(n->ipv6, sizeof(n->ipv6), "%s", rpc_get_string(p, "ipv6", ""));
+	snprintf(n->hostfwd, sizeof(n->hostfwd), "%s",
+		 rpc_get_string(p, "hostfwd", ""));
+	snprintf(n->hostname, sizeof(n->hostname), "%s",
+		 rpc_get_string(p, "hostname", ""));
+	n->loopback = rpc_get_bool(p, "loopback", false);
+	n->restricted = rpc_get_bool(p, "restricted", false);
+	return slirp_settings_parse(n, rq->mtu, &settings, err);
+}
+
 /* ---- Is it the same device? ---- */
 
 static bool same_tap(const struct port_request *x, const struct port_request *y)
@@ -295,6 +320,19 @@ static bool same_stream(const struct port_request *x,
 	return !strcmp(x->stream.connect, y->stream.connect);
 }
 
+/* The MTU is one of the process. */
+static bool same_slirp(const struct port_request *x,
+		       const struct port_request *y)
+{
+	const struct slirp_params *a = &x->slirp, *b = &y->slirp;
+
+	return !strcmp(a->ipv4, b->ipv4) && !strcmp(a->ipv6, b->ipv6) &&
+	       !strcmp(a->hostfwd, b->hostfwd) &&
+	       !strcmp(a->hostname, b->hostname) &&
+	       a->loopback == b->loopback && a->restricted == b->restricted &&
+	       x->mtu == y->mtu;
+}
+
 /* ---- All types ---- */
 
 /* Those with parameters of their own. */
@@ -313,6 +351,7 @@ static const struct {
 	{ "udp", parse_udp, same_udp },
 	{ "dgram", parse_dgram, same_dgram },
 	{ "stream", parse_stream, same_stream },
+	{ "slirp", parse_slirp, same_slirp },
 };
 
 static unsigned int type_bit(const char *type)
@@ -374,5 +413,5 @@ const char *portconf_device_param(const json_t *params)
 	for (unsigned int i = 0; i < n; i++)
 		if (json_object_get(params, type_params[i].name))
 			return type_params[i].name;
-	return NULL;
+	return json_object_get(params, "mtu") ? "mtu" : NULL; /* slirp */
 }

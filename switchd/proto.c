@@ -235,6 +235,9 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const struct text stream[] = { TEXT(stream.connect) };
 	static const struct text vde[] = { TEXT(vde.folder) };
 	static const size_t common_flags[] = { FLAG(enabled), FLAG(given) };
+	static const struct text slirp[] = { TEXT(slirp.ipv4), TEXT(slirp.ipv6),
+					     TEXT(slirp.hostfwd),
+					     TEXT(slirp.hostname) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
 					    FLAG(tap.handover) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
@@ -243,6 +246,8 @@ bool proto_request_sane(const struct proto_msg *m)
 	static const size_t pcap_flags[] = { FLAG(pcap.classic),
 					     FLAG(pcap.segment) };
 	static const size_t vhost_user_flags[] = { FLAG(vhost_user.client) };
+	static const size_t slirp_flags[] = { FLAG(slirp.restricted),
+					      FLAG(slirp.loopback) };
 	const struct port_request *rq = &m->request;
 
 	if (!texts_end(rq, common, COUNT(common)) ||
@@ -278,5 +283,8 @@ bool proto_request_sane(const struct proto_msg *m)
 		       listen_ops_of(rq->listen.kind) != NULL;
 	if (!strcmp(rq->type, "stream"))
 		return texts_end(rq, stream, COUNT(stream));
+	if (!strcmp(rq->type, "slirp"))
+		return texts_end(rq, slirp, COUNT(slirp)) &&
+		       flags_are(rq, slirp_flags, COUNT(slirp_flags));
 	return false; /* a type that needs nobody's help, or none at all */
 }

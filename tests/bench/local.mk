@@ -16,7 +16,8 @@ bench_tool = tests/bench/tool.c tests/bench/tool.h
 EXTRA_DIST += tests/bench/run \
 	tests/bench/console.py tests/bench/contestants.py \
 	tests/bench/flood.py tests/bench/guests.py tests/bench/holders.py \
-	tests/bench/hugepages.py tests/bench/report.py tests/bench/scale.py \
+	tests/bench/hugepages.py tests/bench/nat.py tests/bench/report.py \
+	tests/bench/scale.py \
 	tests/bench/stage.py tests/bench/subject.py tests/bench/tables.py \
 	tests/bench/testpmd.py tests/bench/vhost.py tests/bench/workers.py
 

@@ -157,7 +157,8 @@ def check_conf():
         good = same(items(page, "Cm"), keys) and good
     page = re.search(r"^\.Ss What is allowed\n(.*?)(?=^\.S[hs] )", CONF,
                      re.S | re.M).group(1)
-    keys = set(re.findall(r'PATTERNS\("([a-z]+)"', read("switchd/policy.c")))
+    keys = set(re.findall(r'(?:PATTERNS\(|\.name = )"([a-z]+)"',
+                          read("switchd/policy.c")))
     good = same(items(page, "Cm"), keys) and good
     page = re.search(r"^\.Ss Roles\n(.*?)(?=^\.S[hs] )", CONF,
                      re.S | re.M).group(1)

@@ -24,7 +24,7 @@
 # another set of namespaces around it; a script run by hand works the same.
 #
 # From the environment: BUILD (the build's folder), SRC, and SWITCHD, SWITCHCTL
-# and HELPER (programs); the default is what tests/run has built. TEST_FULL is
+# HELPER and SWITCHD_SLIRP (programs); the default is what tests/run has built. TEST_FULL is
 # `yes` where the long form is wanted, TEST_SANITIZED where times mean nothing.
 set -euo pipefail
 export LC_ALL=C.UTF-8 # elsewhere $EPOCHREALTIME has a comma
@@ -34,6 +34,7 @@ BUILD=${BUILD:-$SRC/.build/plain}
 SWITCHD=${SWITCHD:-$BUILD/switchd/switchd}
 SWITCHCTL=${SWITCHCTL:-$BUILD/control/switchctl/switchctl}
 HELPER=${HELPER:-$BUILD/control/helper/switchd-helper}
+export SWITCHD_SLIRP=${SWITCHD_SLIRP:-$BUILD/ports/slirp/switchd-slirp}
 TEST_FULL=${TEST_FULL:-no}
 TEST_SANITIZED=${TEST_SANITIZED:-no}
 
@@ -211,11 +212,17 @@ switchd_launch() {
 	SWITCHD_PID=$!
 }
 
-# The switch process, a child of the monitor $SWITCHD_PID.
+# The switch process, a child of the monitor $SWITCHD_PID; there may be others,
+# of slirp ports.
 switch_pid() {
-	local child
-	read -r child _ <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
-	echo "$child"
+	local child name
+	for child in $(<"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"); do
+		{ IFS= read -r -d '' name <"/proc/$child/cmdline"; } \
+			2>/dev/null || continue
+		[[ $name != switchd-slirp ]] || continue
+		echo "$child"
+		return
+	done
 }
 
 # Monitor and switch die at once, as when the host's memory runs out.

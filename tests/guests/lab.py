@@ -510,6 +510,8 @@ def run(test, name, programs, boots=True):
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
             sys.exit(f"{name}: ${variable} names no program")
         os.environ[variable] = path
+    os.environ.setdefault("SWITCHD_SLIRP", os.path.join(
+        os.path.dirname(os.environ["SWITCHD"]), "../ports/slirp/switchd-slirp"))
     if os.geteuid() and not os.environ.get("CI"):
         print(f"ok - {name} # SKIP only root can make namespaces\n1..1")
         sys.exit(0)

@@ -519,6 +519,21 @@ static void list_with_anything_but_patterns_is_told(void **state)
 	json_decref(o);
 }
 
+static void nat_is_allowed_unless_root_says_otherwise(void **state)
+{
+	const struct port_request rq = { .type = "slirp" };
+	struct policy p = policy("{\"slirp\":false}");
+	struct error err = { 0 };
+
+	(void)state;
+	assert_true(allows(NULL, &rq, "type"));
+	assert_true(allows("{\"slirp\":true}", &rq, "type"));
+	assert_false(allows("{\"slirp\":false}", &rq, "type"));
+	/* Nor is another process started for one that there is. */
+	assert_int_equal(policy_check_renew(&p, &rq, &err), -EPERM);
+	policy_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +558,7 @@ int main(void)
 		cmocka_unit_test(what_comes_without_its_folder_is_refused),
 		cmocka_unit_test(network_that_is_none_is_told_by_its_place),
 		cmocka_unit_test(list_with_anything_but_patterns_is_told),
+		cmocka_unit_test(nat_is_allowed_unless_root_says_otherwise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

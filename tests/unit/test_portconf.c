@@ -570,6 +570,42 @@ static void stream_to_another_end_is_another_device(void **state)
 	assert_true(portconf_same_device(&a, &b));
 }
 
+static void another_network_or_mtu_is_another_process(void **state)
+{
+	static const char *const others[] = {
+		"{'type':'slirp','ipv4':'10.1.0.0/16'}",
+		"{'type':'slirp','ipv6':'none'}",
+		"{'type':'slirp','hostfwd':'tcp::1-:2'}",
+		"{'type':'slirp','hostname':'x'}",
+		"{'type':'slirp','loopback':true}",
+		"{'type':'slirp','restricted':true}",
+		"{'type':'slirp','mtu':9000}",
+	};
+	struct port_config a = good("{'type':'slirp'}"), b;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		b = good(others[i]);
+		assert_false(portconf_same_device(&a, &b));
+	}
+	b = good("{'type':'slirp','isolated':true,'loopback':false}");
+	assert_true(portconf_same_device(&a, &b));
+}
+
+static void what_nat_is_told_is_checked(void **state)
+{
+	(void)state;
+	bad("{'type':'slirp','ipv4':'10.0.2.1/24'}", "bad-value", "ipv4");
+	bad("{'type':'slirp','ipv6':'fd00::/48'}", "bad-value", "ipv6");
+	bad("{'type':'slirp','hostfwd':'tcp:80'}", "bad-value", "hostfwd");
+	bad("{'type':'slirp','hostname':'a b'}", "bad-value", "hostname");
+	bad("{'type':'slirp','mtu':576}", "out-of-range", "mtu");
+	bad("{'type':'slirp','path':'/s'}", "not-for-type", "path");
+	bad("{'type':'tap','ipv4':'none'}", "not-for-type", "ipv4");
+	bad("{'type':'pcap','file':'/x','hostfwd':''}", "not-for-type",
+	    "hostfwd");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -601,6 +637,8 @@ int main(void)
 		cmocka_unit_test(dgram_is_between_two_sockets),
 		cmocka_unit_test(another_end_is_another_device),
 		cmocka_unit_test(stream_to_another_end_is_another_device),
+		cmocka_unit_test(another_network_or_mtu_is_another_process),
+		cmocka_unit_test(what_nat_is_told_is_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,15 +315,19 @@ static const struct place texts[] = {
 	PLACE("dgram", dgram.owner),
 	PLACE("dgram", dgram.group),
 	PLACE("stream", stream.connect),
+	PLACE("slirp", slirp.ipv4),
+	PLACE("slirp", slirp.ipv6),
+	PLACE("slirp", slirp.hostfwd),
+	PLACE("slirp", slirp.hostname),
 };
 
 static const struct place flags[] = {
-	PLACE("tap", enabled),	       PLACE("tap", tap.persist),
-	PLACE("tap", tap.handover),    PLACE("netdev", netdev.promisc),
-	PLACE("netdev", netdev.force), PLACE("pcap", pcap.classic),
-	PLACE("netdev", netdev.fast),  PLACE("pcap", pcap.classic),
-	PLACE("pcap", pcap.segment),   PLACE("vhost-user", vhost_user.client),
-	PLACE("stream", given),
+	PLACE("tap", enabled),		PLACE("tap", tap.persist),
+	PLACE("tap", tap.handover),	PLACE("netdev", netdev.promisc),
+	PLACE("netdev", netdev.force),	PLACE("netdev", netdev.fast),
+	PLACE("pcap", pcap.classic),	PLACE("pcap", pcap.segment),
+	PLACE("stream", given),		PLACE("vhost-user", vhost_user.client),
+	PLACE("slirp", slirp.loopback), PLACE("slirp", slirp.restricted),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -1,0 +1,414 @@
+#include "ports/slirp/nat.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <libslirp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NS_PER_MS 1000000
+
+#define BATCH	   64 /* frames in one system call */
+#define ETH_LEN	   14
+#define TAG_LEN	   4
+#define TIMERS_MAX 8 /* libslirp has one */
+/* RFC 4861 section 10: MAX_INITIAL_RTR_ADVERT_INTERVAL, .._ADVERTISEMENTS */
+#define INITIAL_MS    16000
+#define INITIAL_COUNT 3
+#define STALL_MS      20 /* the switch doesn't read: how long to wait for it */
+#define IDLE_MS	      60000 /* nothing is due */
+
+struct timer {
+	bool used;
+	SlirpTimerId id;
+	void *ctx;
+	int64_t due_ms; /* 0: not set */
+};
+
+/* Frames of one direction, in a row. */
+struct batch {
+	struct mmsghdr msg[BATCH];
+	struct iovec iov[BATCH];
+	uint8_t *data;
+	unsigned int n;
+};
+
+struct nat {
+	Slirp *slirp;
+	int fd;
+	size_t frame_max;
+	struct batch in, out;
+	struct timer timer[TIMERS_MAX];
+	struct pollfd *poll; /* [0] is fd */
+	unsigned int polled, room;
+	unsigned int advertised; /* by our clock */
+	uint64_t lost;		 /* for want of the switch */
+};
+
+/* ---- Frames ---- */
+
+static int batch_init(struct batch *b, size_t frame_max)
+{
+	b->data = malloc(BATCH * frame_max);
+	for (unsigned int i = 0; i < BATCH; i++) {
+		b->iov[i].iov_base = b->data + i * frame_max;
+		b->iov[i].iov_len = frame_max;
+		b->msg[i].msg_hdr.msg_iov = &b->iov[i];
+		b->msg[i].msg_hdr.msg_iovlen = 1;
+	}
+	return b->data ? 0 : -ENOMEM;
+}
+
+/* Returns whether the switch takes frames again. */
+static bool wait_for_room(const struct nat *n)
+{
+	struct pollfd p = { .fd = n->fd, .events = POLLOUT };
+
+	return poll(&p, 1, STALL_MS) > 0 && p.revents & POLLOUT;
+}
+
+/* To the guests, all that is there. */
+static void flush(struct nat *n)
+{
+	struct batch *b = &n->out;
+	unsigned int sent = 0;
+	bool waited = false;
+
+	while (sent < b->n) {
+		int r = sendmmsg(n->fd, b->msg + sent, b->n - sent,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (r > 0) {
+			sent += (unsigned int)r;
+			waited = false;
+		} else if (errno == EAGAIN && !waited) {
+			waited = wait_for_room(n);
+			if (!waited)
+				break;
+		} else if (errno != EINTR) {
+			break; /* its end is noticed where it is read */
+		}
+	}
+	n->lost += b->n - sent;
+	b->n = 0;
+}
+
+static ssize_t on_packet(const void *frame, size_t len, void *ctx)
+{
+	struct nat *n = ctx;
+	struct batch *b = &n->out;
+
+	if (len > n->frame_max)
+		return -1;
+	if (b->n == BATCH)
+		flush(n);
+	memcpy(b->iov[b->n].iov_base, frame, len);
+	b->iov[b->n++].iov_len = len;
+	return (ssize_t)len;
+}
+
+/* From the guests. Returns 1 (there may be more), 0 (there isn't), -EPIPE (it's
+ * the end) or -errno. */
+static int receive(struct nat *n)
+{
+	struct batch *b = &n->in;
+	int got;
+
+	do
+		got = recvmmsg(n->fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return errno == EAGAIN	     ? 0
+		       : errno == ECONNRESET ? -EPIPE
+					     : -errno;
+	for (int i = 0; i < got; i++) {
+		unsigned int len = b->msg[i].msg_len;
+
+		if (!len) /* nobody sends an empty one */
+			return -EPIPE;
+		if (len >= ETH_LEN &&
+		    !(b->msg[i].msg_hdr.msg_flags & MSG_TRUNC))
+			slirp_input(n->slirp, b->iov[i].iov_base, (int)len);
+	}
+	return got == BATCH;
+}
+
+/* ---- Time ---- */
+
+static int64_t on_clock(void *ctx)
+{
+	(void)ctx;
+	return (int64_t)clock_ns();
+}
+
+static void *on_timer_new(SlirpTimerId id, void *timer_ctx, void *ctx)
+{
+	struct nat *n = ctx;
+
+	for (unsigned int i = 0; i < TIMERS_MAX; i++) {
+		if (n->timer[i].used)
+			continue;
+		n->timer[i] = (struct timer){ true, id, timer_ctx, 0 };
+		return &n->timer[i];
+	}
+	return NULL;
+}
+
+static void on_timer_free(void *timer, void *ctx)
+{
+	(void)ctx;
+	if (timer)
+		((struct timer *)timer)->used = false;
+}
+
+static int64_t now_ms(void)
+{
+	return (int64_t)(clock_ns() / NS_PER_MS);
+}
+
+/*
+ * Guests that have been there before us have asked for a router in vain. So the
+ * first advertisements come sooner than libslirp would have it: RFC 4861 6.2.4.
+ */
+static int64_t sooner(struct nat *n, int64_t due_ms)
+{
+	int64_t at = now_ms() + (n->advertised ? INITIAL_MS : 0);
+
+	if (n->advertised == INITIAL_COUNT || due_ms <= at)
+		return due_ms;
+	n->advertised++;
+	return at;
+}
+
+static void on_timer_mod(void *timer, int64_t due_ms, void *ctx)
+{
+	struct timer *t = timer;
+
+	if (!t)
+		return;
+	if (t->id == SLIRP_TIMER_RA)
+		due_ms = sooner(ctx, due_ms);
+	t->due_ms = due_ms > 0 ? due_ms : 1;
+}
+
+static void run_timers(struct nat *n)
+{
+	int64_t now = now_ms();
+
+	for (unsigned int i = 0; i < TIMERS_MAX; i++) {
+		struct timer *t = &n->timer[i];
+
+		if (!t->used || !t->due_ms || t->due_ms > now)
+			continue;
+		t->due_ms = 0;
+		slirp_handle_timer(n->slirp, t->id, t->ctx);
+	}
+}
+
+static void until_timers(const struct nat *n, uint32_t *ms)
+{
+	int64_t now = now_ms();
+
+	for (unsigned int i = 0; i < TIMERS_MAX; i++) {
+		const struct timer *t = &n->timer[i];
+
+		if (!t->used || !t->due_ms)
+			continue;
+		if (t->due_ms <= now)
+			*ms = 0;
+		else if (t->due_ms - now < *ms)
+			*ms = (uint32_t)(t->due_ms - now);
+	}
+}
+
+/* ---- The outside ---- */
+
+static const struct {
+	int slirp;
+	short poll;
+} events[] = {
+	{ SLIRP_POLL_IN, POLLIN },   { SLIRP_POLL_OUT, POLLOUT },
+	{ SLIRP_POLL_PRI, POLLPRI }, { SLIRP_POLL_ERR, POLLERR },
+	{ SLIRP_POLL_HUP, POLLHUP },
+};
+
+#define EVENTS (sizeof(events) / sizeof(events[0]))
+
+static int add_poll(struct nat *n, int fd, short wanted)
+{
+	if (n->polled == n->room) {
+		unsigned int room = n->room ? 2 * n->room : 64;
+		struct pollfd *p = reallocarray(n->poll, room, sizeof(*p));
+
+		if (!p)
+			return -1;
+		n->poll = p;
+		n->room = room;
+	}
+	n->poll[n->polled] = (struct pollfd){ .fd = fd, .events = wanted };
+	return (int)n->polled++;
+}
+
+static int on_add_poll(int fd, int wanted, void *ctx)
+{
+	short mask = 0;
+
+	for (unsigned int i = 0; i < EVENTS; i++)
+		if (wanted & events[i].slirp)
+			mask |= events[i].poll;
+	return add_poll(ctx, fd, mask);
+}
+
+static int on_events(int i, void *ctx)
+{
+	const struct nat *n = ctx;
+	int what = 0;
+
+	if (i < 0 || (unsigned int)i >= n->polled)
+		return 0;
+	for (unsigned int k = 0; k < EVENTS; k++)
+		if (n->poll[i].revents & events[k].poll)
+			what |= events[k].slirp;
+	return what;
+}
+
+/* A guest misbehaves: its affair. */
+static void on_guest_error(const char *text, void *ctx)
+{
+	(void)ctx;
+	log_debug("slirp", "%s", text);
+}
+
+/* The loop asks in each round what there is to poll for. */
+static void on_poll_fd(int fd, void *ctx)
+{
+	(void)fd;
+	(void)ctx;
+}
+
+static void on_notify(void *ctx)
+{
+	(void)ctx;
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = on_packet,
+	.guest_error = on_guest_error,
+	.clock_get_ns = on_clock,
+	.timer_free = on_timer_free,
+	.timer_mod = on_timer_mod,
+	.register_poll_fd = on_poll_fd,
+	.unregister_poll_fd = on_poll_fd,
+	.notify = on_notify,
+	.timer_new_opaque = on_timer_new,
+};
+
+/* ---- Start and end ---- */
+
+static int forward(struct nat *n, const struct slirp_forward *f,
+		   struct error *err)
+{
+	int flags = f->udp ? SLIRP_HOSTFWD_UDP : 0;
+
+	if (f->host.sa.sa_family == AF_INET6)
+		flags |= SLIRP_HOSTFWD_V6ONLY;
+	if (slirp_add_hostxfwd(n->slirp, &f->host.sa,
+			       slirp_address_len(&f->host), &f->guest.sa,
+			       slirp_address_len(&f->guest), flags) == 0)
+		return 0;
+	return error_set(err, errno ? errno : EINVAL,
+			 errno == EADDRINUSE ? "in-use"
+			 : errno == EACCES   ? "not-permitted"
+					     : "bad-value",
+			 "hostfwd",
+			 "can't listen at %s port %u of the host: %s",
+			 f->udp ? "UDP" : "TCP",
+			 /* At the same place in both. */
+			 ntohs(f->host.in.sin_port), strerror(errno));
+}
+
+struct nat *nat_new(const struct slirp_params *p,
+		    const struct slirp_settings *s, int fd, struct error *err)
+{
+	const SlirpConfig config = {
+		.version = 4,
+		.restricted = p->restricted,
+		.in_enabled = s->ipv4,
+		.vnetwork = s->network,
+		.vnetmask = s->mask,
+		.vhost = s->gateway,
+		.in6_enabled = s->ipv6,
+		.vprefix_addr6 = s->prefix,
+		.vprefix_len = s->prefix_len,
+		.vhost6 = s->gateway6,
+		.vhostname = *p->hostname ? p->hostname : NULL,
+		.vdhcp_start = s->dhcp,
+		.vnameserver = s->nameserver,
+		.vnameserver6 = s->nameserver6,
+		.if_mtu = s->mtu,
+		.if_mru = s->mtu,
+		.disable_host_loopback = !p->loopback,
+	};
+	struct nat *n = calloc(1, sizeof(*n));
+	int r = n ? 0 : -ENOMEM;
+
+	if (r == 0) {
+		n->fd = fd;
+		n->frame_max = s->mtu + ETH_LEN + TAG_LEN;
+		r = batch_init(&n->in, n->frame_max);
+	}
+	if (r == 0)
+		r = batch_init(&n->out, n->frame_max);
+	if (r == 0)
+		n->slirp = slirp_new(&config, &callbacks, n);
+	if (r < 0 || !n->slirp) {
+		nat_free(n);
+		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
+		return NULL;
+	}
+	for (unsigned int i = 0; r == 0 && i < s->forwards; i++)
+		r = forward(n, &s->forward[i], err);
+	if (r == 0)
+		return n;
+	nat_free(n);
+	return NULL;
+}
+
+int nat_run(struct nat *n)
+{
+	int r = 0;
+
+	while (r >= 0) {
+		uint32_t ms = IDLE_MS;
+
+		n->polled = 0;
+		if (add_poll(n, n->fd, POLLIN) < 0)
+			return -ENOMEM;
+		slirp_pollfds_fill(n->slirp, &ms, on_add_poll, n);
+		until_timers(n, &ms);
+		r = poll(n->poll, n->polled, r > 0 ? 0 : (int)ms);
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		slirp_pollfds_poll(n->slirp, r < 0, on_events, n);
+		r = receive(n);
+		run_timers(n);
+		flush(n);
+	}
+	return r == -EPIPE ? 0 : r;
+}
+
+void nat_free(struct nat *n)
+{
+	if (!n)
+		return;
+	if (n->slirp)
+		slirp_cleanup(n->slirp);
+	free(n->in.data);
+	free(n->out.data);
+	free(n->poll);
+	free(n);
+}

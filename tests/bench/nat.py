@@ -1,0 +1,126 @@
+"""nat - TCP of a QEMU guest to the outside, by switchd's slirp port and by QEMU's
+
+Both have libslirp in between: QEMU in its own process, switchd in switchd-slirp,
+behind a switch that the guest is at by vhost-user. The outside is an address of
+the namespace's own.
+
+    guest ==vhost-user== [ switchd ] -- switchd-slirp ---- 10.98.0.1, lo
+    guest ==== [ QEMU: -netdev user ] -------------------- 10.98.0.1, lo
+
+The guests are those of console.py, and take turns as there.
+"""
+
+import json
+import os
+
+from console import ConsoleGuest, ConsoleQemu, Qemu
+from contestants import Switchd
+from stage import favour, processes, run
+from subject import Bar, Missing, Row
+
+OUTSIDE = "10.98.0.1"
+
+
+class NatGuest(ConsoleGuest):
+    side = "s"
+    port = None
+    server = None
+
+    def serve(self):
+        """What the guest speaks to."""
+        run("ip", "-n", f"{self.stage.prefix}s", "link", "set", "lo", "up")
+        run("ip", "-n", f"{self.stage.prefix}s", "addr", "replace",
+            f"{OUTSIDE}/32", "dev", "lo")
+        self.server = self.stage.start("s", "iperf3", "-s", "-B", OUTSIDE,
+                                       "-p", str(self.port))
+
+    def ready(self):
+        self.guest.ready()
+        self.guest.address("10.0.2.15/24")
+        self.guest.check("ip route add default via 10.0.2.2")
+        favour(processes(self.guest.process.pid) + self.pids() +
+               [self.server.pid])
+
+    def measure(self, seconds, *options):
+        """Gbit/s that arrive, by the clock of the receiver."""
+        much = ("-n", "16M") if self.options.quick else ("-t", str(seconds))
+        out = self.guest.check(" ".join((
+            "iperf3", "-c", OUTSIDE, "-p", str(self.port), "-J", *much,
+            *options)), seconds + 20)
+        try:
+            end = json.loads(out)["end"]
+            return end["sum_received"]["bits_per_second"] / 1e9
+        except (KeyError, ValueError):
+            raise RuntimeError(f"iperf3: {out[-300:]}") from None
+
+    def stop(self):
+        super().stop()
+        if self.server:
+            self.stage.stop(self.server)
+            self.server = None
+
+
+class NatSwitchd(NatGuest, Switchd):
+    about = "the subject, guest at a vhost-user port, beside a slirp port"
+    port = 5301
+
+    def check(self):
+        Switchd.check(self)
+        build = self.options.build
+        if build:
+            slirp = os.path.abspath(f"{build}/ports/slirp/switchd-slirp")
+            if not os.path.exists(slirp):
+                raise Missing(f"no switchd-slirp in {build}")
+            os.environ["SWITCHD_SLIRP"] = slirp
+        super().check()
+
+    def pids(self):
+        return processes(self.proc.pid)
+
+    def start(self):
+        path = os.path.join(self.stage.dir, "nat.sock")
+        self.daemon(config={"daemon": {"allow": {"sockets": [path]}}})
+        self.serve()
+        self.ctl("port", "attach", "guest", "type=vhost-user", f"path={path}")
+        self.ctl("port", "attach", "nat", "type=slirp")
+        self.boot(self.kind.vhost(path))
+        self.ready()
+
+    def stop(self):
+        super().stop()
+        if self.proc:
+            self.stage.stop(self.proc)
+            self.proc = None
+
+
+class NatUser(NatGuest):
+    about = "QEMU's own -netdev user"
+    port = 5302
+
+    def pids(self):
+        return []
+
+    def start(self):
+        self.serve()
+        self.boot(("-netdev", "user,id=n0"))
+        self.ready()
+
+
+class Nat(ConsoleQemu):
+    words = ("nat",)
+    title = "a QEMU guest and the outside by NAT, medians"
+    rows = [Row("from_gbit", "Gbit/s", 2, "TCP from the guest"),
+            Row("to_gbit", "Gbit/s", 2, "TCP to the guest")]
+    bars = [Bar("from_gbit", "switchd", "user", "min", 1.0),
+            Bar("to_gbit", "switchd", "user", "min", 1.0)]
+
+    def cast(self):
+        self.up = []
+        return {"switchd": lambda: NatSwitchd(self.stage, self.options, Qemu),
+                "user": lambda: NatUser(self.stage, self.options, Qemu)}
+
+    def turn(self, contestant):
+        # It is the guest that calls: the other way round than in console.py.
+        result = super().turn(contestant)
+        return {"from_gbit": result["to_gbit"],
+                "to_gbit": result["from_gbit"]}

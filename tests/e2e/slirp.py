@@ -1,0 +1,124 @@
+"""Clients and servers of the outside, for slirp.sh.
+
+slirp.py serve PORT           streams numbers to whoever connects, for ever
+slirp.py stream ADDRESS PORT  reads them, checks that none is missing, and
+                              says how many megabytes there were
+slirp.py fetch URL            prints what is there; DEVICE binds it to one
+slirp.py dns SERVER NAME      prints the address that the server knows
+slirp.py echo ADDRESS PORT    sends back each UDP datagram
+slirp.py ask ADDRESS PORT     sends one, and prints what comes back
+slirp.py accepts ADDRESS PORT ends with 0 if somebody answers a TCP call
+"""
+import os
+import socket
+import socketserver
+import struct
+import sys
+import urllib.request
+
+SECONDS = 5
+CHUNK = 1 << 20
+DEVICE = os.environ.get("DEVICE")
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def numbers(first):
+    """A chunk's worth of them, eight bytes each."""
+    return struct.pack(f"!{CHUNK // 8}Q", *range(first, first + CHUNK // 8))
+
+
+class Stream(socketserver.BaseRequestHandler):
+    def handle(self):
+        first = 0
+        try:
+            while True:
+                self.request.sendall(numbers(first))
+                first += CHUNK // 8
+        except OSError:
+            pass
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    address_family = socket.AF_INET6
+
+
+def serve(port):
+    Server(("::", int(port)), Stream).serve_forever()
+
+
+def stream(address, port):
+    with socket.create_connection((address, int(port)), 30) as s, \
+            s.makefile("rb") as f:
+        first = 0
+        while f.read(CHUNK) == numbers(first):
+            first += CHUNK // 8
+            print(first * 8 // CHUNK, flush=True)
+    return 1
+
+
+class Bound(socket.socket):
+    """One that goes by DEVICE whatever the routes are."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE,
+                        DEVICE.encode())
+
+
+def fetch(url):
+    if DEVICE:
+        socket.socket = Bound
+    with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+        sys.stdout.buffer.write(answer.read())
+
+
+def dns(server, name):
+    query = struct.pack("!6H", 4711, 0x100, 1, 0, 0, 0)
+    for label in name.split("."):
+        query += bytes([len(label)]) + label.encode()
+    query += struct.pack("!BHH", 0, 1, 1)  # A, IN
+    with socket.socket(family(server), socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        s.connect((server, 53))
+        s.send(query)
+        answer = s.recv(2000)
+    # One answer, whose four bytes are the last.
+    if answer[:2] != query[:2] or answer[6:8] != b"\0\1":
+        return 1
+    print(socket.inet_ntoa(answer[-4:]))
+    return 0
+
+
+def echo(address, port):
+    with socket.socket(family(address), socket.SOCK_DGRAM) as s:
+        s.bind((address, int(port)))
+        while True:
+            data, who = s.recvfrom(65536)
+            s.sendto(data, who)
+
+
+def ask(address, port):
+    with socket.socket(family(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        s.connect((address, int(port)))
+        s.send(b"is anybody there?")
+        print(s.recv(65536).decode())
+
+
+def accepts(address, port):
+    socket.create_connection((address, int(port)), 2).close()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit({"serve": serve, "stream": stream, "fetch": fetch,
+                  "dns": dns, "echo": echo, "ask": ask,
+                  "accepts": accepts}[sys.argv[1]](*sys.argv[2:]))
+    except OSError as e:
+        print(f"{' '.join(sys.argv[1:])}: {e}", file=sys.stderr)
+        sys.exit(2)
