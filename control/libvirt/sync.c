@@ -23,6 +23,8 @@
 #define RECONNECT_MS   5000  /* the longest wait for a connection, */
 #define RETRY_ROUND_MS 30000 /* and until a refused change is asked again */
 
+#define PASS_MS 1600 /* what may be over by then isn't complained of */
+
 /* What was complained of in a round; said only where the last one hadn't it. */
 struct said {
 	char **line;
@@ -90,6 +92,16 @@ static void complaints_turn(struct sync *s)
 	said_clear(&s->said);
 	s->said = s->saying;
 	s->saying = (struct said){ 0 };
+}
+
+/*
+ * A guest that ends takes its TAP along, which the switch may say before
+ * libvirt does. That isn't worth a word unless it lasts.
+ */
+static bool may_pass(const struct sync *s, const struct error *e)
+{
+	return !strcmp(e->reason, "no-such-device") && !s->options->once &&
+	       s->round_retry.wait < PASS_MS;
 }
 
 /* What to do about it, where that isn't plain. */
@@ -188,7 +200,8 @@ static int run_plan(struct sync *s, const struct plan *plan)
 		snprintf(line, sizeof(line), "%s %s: %s (%s%s%s)%s",
 			 action_method(a), a->name, e.message, e.reason,
 			 *e.path ? ", at " : "", e.path, advice(&e));
-		complain(s, line);
+		if (!may_pass(s, &e))
+			complain(s, line);
 		if (r != -EREMOTEIO)
 			return r;
 		failed++;
@@ -296,23 +309,29 @@ static void on_timer(int timer, void *opaque)
 	virEventUpdateTimeout(timer, -1);
 }
 
-/* The event loop waits for the connection that there is now, or for none: its
- * descriptor may have the number that an earlier one had. */
+/*
+ * Have the event loop wait for the connection that there is, or for none: a new
+ * one's descriptor may have the number of the one before. Not to be done anew
+ * each time: with a removal pending libvirt's loop doesn't wait.
+ */
 static void watch_side(struct sync *s)
 {
 	int fd = switch_side_fd(s->side);
 
-	if (s->handle >= 0)
+	if (fd < 0 && s->handle >= 0) {
 		virEventRemoveHandle(s->handle);
-	s->handle = fd < 0 ? -1
-			   : virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE,
-					       on_readable, s, NULL);
+		s->handle = -1;
+	} else if (fd >= 0 && s->handle < 0) {
+		s->handle = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE,
+					      on_readable, s, NULL);
+	}
 }
 
 static void connect_side(struct sync *s)
 {
 	struct error e = { 0 };
 
+	watch_side(s);
 	if (switch_side_fd(s->side) >= 0 || now_ms() < s->side_retry.at)
 		return;
 	if (switch_side_connect(s->side, &e) < 0) {
