@@ -22,6 +22,7 @@ packages_build=(
 packages_optional=(
 	libslirp-dev
 	libvirt-dev
+	libxml2-dev
 )
 
 packages_quickstart=(
@@ -38,6 +39,8 @@ packages_tests=(
 
 packages_unit=(
 	libcmocka-dev
+	libvirt-dev
+	libxml2-dev
 )
 
 packages_sim=(
@@ -86,6 +89,9 @@ packages_guests=(
 	dnsmasq-base
 	jq
 	kmod
+	libvirt-clients
+	libvirt-daemon
+	libvirt-daemon-driver-qemu
 	lz4
 	python3
 	qemu-system-x86
