@@ -41,7 +41,7 @@ follow() {
 }
 
 follow_background() {
-	follow </dev/null >>"$LOG" 2>&1 &
+	"$PROGRAM" -c "test://$NODE" -s "$SOCKET" -o '' </dev/null >>"$LOG" 2>&1 &
 	PID=$!
 	lib_pids+=("$PID")
 }
