@@ -111,6 +111,8 @@ packages_lint=(
 	codespell
 	cppcheck
 	libcmocka-dev
+	libvirt-dev
+	libxml2-dev
 	mandoc
 	python3
 	shellcheck

@@ -387,11 +387,9 @@ static int read_changed(struct hypervisor *hv)
 		if (!k->changed)
 			continue;
 		dom = virDomainLookupByUUIDString(hv->conn, k->uuid);
-		if (dom && read_domain(hv, dom, k) < 0)
-			unread = 1;
-		else if (!dom && vanished())
+		if (!dom && vanished())
 			k->seen = false;
-		else if (!dom)
+		else if (!dom || read_domain(hv, dom, k) < 0)
 			unread = 1;
 		if (dom)
 			virDomainFree(dom);

@@ -73,11 +73,13 @@ static void said_clear(struct said *s)
 
 static void complain(struct sync *s, const char *line)
 {
-	char **more =
-		realloc(s->saying.line, (s->saying.n + 1) * sizeof(*more));
+	char **more;
 
-	if (!was_said(&s->said, line) && !was_said(&s->saying, line))
+	if (was_said(&s->saying, line))
+		return;
+	if (!was_said(&s->said, line))
 		log_warning("libvirt", "%s", line);
+	more = realloc(s->saying.line, (s->saying.n + 1) * sizeof(*more));
 	if (!more)
 		return;
 	s->saying.line = more;
