@@ -30,5 +30,25 @@ control_helper_switchd_helper_SOURCES = control/helper/main.c
 control_helper_switchd_helper_LDADD = $(CONTROL_LIBS)
 dist_man_MANS += control/helper/switchd-helper.8
 
+# Everything of switchd-libvirt but its main().
+if HAVE_LIBVIRT
+noinst_LIBRARIES += control/libvirt/liblibvirt.a
+control_libvirt_liblibvirt_a_SOURCES = \
+	control/libvirt/converge.c control/libvirt/converge.h \
+	control/libvirt/domain_xml.c control/libvirt/domain_xml.h \
+	control/libvirt/hypervisor.c control/libvirt/hypervisor.h \
+	control/libvirt/switch_side.c control/libvirt/switch_side.h \
+	control/libvirt/sync.c control/libvirt/sync.h \
+	control/libvirt/wanted.c control/libvirt/wanted.h
+control_libvirt_liblibvirt_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBVIRT_CFLAGS)
+
+sbin_PROGRAMS += control/libvirt/switchd-libvirt
+control_libvirt_switchd_libvirt_SOURCES = control/libvirt/main.c
+control_libvirt_switchd_libvirt_LDADD = control/libvirt/liblibvirt.a \
+	$(CONTROL_LIBS) $(LIBVIRT_LIBS)
+man_MANS += control/libvirt/switchd-libvirt.8
+endif
+EXTRA_DIST += control/libvirt/switchd-libvirt.8
+
 dist_bashcompletions_DATA += etc/completions/switchctl.bash
 dist_zshcompletions_DATA += etc/completions/_switchctl

@@ -155,6 +155,11 @@ struct rpc_client *rpc_client_connect(const char *path, struct error *e)
 	return client;
 }
 
+int rpc_client_fd(const struct rpc_client *client)
+{
+	return client->fd;
+}
+
 void rpc_client_free(struct rpc_client *client)
 {
 	if (!client)

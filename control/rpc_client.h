@@ -38,6 +38,13 @@ int rpc_socket_path(char *path, size_t size)
  */
 struct rpc_client *rpc_client_connect(const char *path, struct error *e);
 
+/*
+ * The connection's descriptor, the client's, to wait for: it is readable when
+ * something has come, or the other end is gone. Then, and after each call,
+ * rpc_client_next() with a timeout of 0 until it has nothing more.
+ */
+int rpc_client_fd(const struct rpc_client *client);
+
 /* Close it. NULL is fine. */
 void rpc_client_free(struct rpc_client *client);
 

@@ -6,6 +6,9 @@ dist_examples_DATA += etc/switchd.conf
 
 if HAVE_SYSTEMD
 systemdsystemunit_DATA = etc/switchd.service
+if HAVE_LIBVIRT
+systemdsystemunit_DATA += etc/switchd-libvirt.service
+endif
 networkddir = $(prefix)/lib/systemd/network
 dist_networkd_DATA = etc/systemd-networkd/05-switchd.network
 endif
@@ -19,9 +22,13 @@ etc/switchd.service: etc/switchd.service.in Makefile
 		-e 's|@sysconfdir[@]|$(sysconfdir)|g' \
 		$(srcdir)/etc/switchd.service.in >$@.tmp && mv $@.tmp $@
 
-CLEANFILES += etc/switchd.service
+etc/switchd-libvirt.service: etc/switchd-libvirt.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' \
+		$(srcdir)/etc/switchd-libvirt.service.in >$@.tmp && mv $@.tmp $@
+
+CLEANFILES += etc/switchd.service etc/switchd-libvirt.service
 EXTRA_DIST += etc/build.sh etc/packages.sh etc/quickstart \
-	etc/switchd.service.in etc/sysusers.conf
+	etc/switchd-libvirt.service.in etc/switchd.service.in etc/sysusers.conf
 
 # An admin's configuration stays, and goes only where it's still the sample. The
 # other file, on its way to lib/sysusers.d it gets the name that systemd wants.

@@ -22,6 +22,7 @@ packages_build=(
 packages_optional=(
 	libslirp-dev
 	libvirt-dev
+	libxml2-dev
 )
 
 packages_quickstart=(
@@ -38,6 +39,8 @@ packages_tests=(
 
 packages_unit=(
 	libcmocka-dev
+	libvirt-dev
+	libxml2-dev
 )
 
 packages_sim=(
@@ -94,6 +97,9 @@ packages_guests=(
 	librte-net-pcap23
 	librte-net-virtio23
 	libslirp-dev
+	libvirt-clients
+	libvirt-daemon
+	libvirt-daemon-driver-qemu
 	lz4
 	python3
 	qemu-system-x86
@@ -113,6 +119,8 @@ packages_lint=(
 	codespell
 	cppcheck
 	libcmocka-dev
+	libvirt-dev
+	libxml2-dev
 	mandoc
 	python3
 	shellcheck

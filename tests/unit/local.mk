@@ -19,6 +19,15 @@ unit_tests += tests/unit/test_rpc_server
 EXTRA_DIST += tests/unit/rpc_rig.h
 unit_tests += tests/unit/test_switchctl
 tests_unit_test_switchctl_LDADD = control/switchctl/libswitchctl.a $(LDADD)
+if HAVE_LIBVIRT
+LIBVIRT_LDADD = control/libvirt/liblibvirt.a $(LDADD) $(LIBVIRT_LIBS)
+unit_tests += tests/unit/test_libvirt_converge
+tests_unit_test_libvirt_converge_LDADD = $(LIBVIRT_LDADD)
+unit_tests += tests/unit/test_libvirt_events
+tests_unit_test_libvirt_events_LDADD = $(LIBVIRT_LDADD)
+unit_tests += tests/unit/test_libvirt_xml
+tests_unit_test_libvirt_xml_LDADD = $(LIBVIRT_LDADD)
+endif
 
 # Those with threads in them run under ThreadSanitizer too.
 thread_tests += tests/unit/test_epoch
