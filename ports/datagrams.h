@@ -16,8 +16,8 @@
  * Errors. None that the other end can cause ends the port, but for the end of
  * a SOCK_SEQPACKET connection, and of the connection that datagrams_watch() is
  * told of. Nobody there (ECONNREFUSED, ENOTCONN and the like) is `link-down`
- *for the frame, and the next one is tried again. What is said to one datagram
- *may be about an earlier one (ICMP): so each is tried twice.
+ * for the frame, and the next one is tried again. What is said to one datagram
+ * may be about an earlier one (ICMP): so each is tried twice.
  *
  * A type of it has datagrams_rx, _rx_done, _tx and _close in its port_ops, and
  * datagrams_open() in its open(). One that has more to remember begins its own

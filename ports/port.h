@@ -398,7 +398,8 @@ const struct port_ops *port_ops_find(const char *type);
 
 extern const struct port_ops port_ops_tap, port_ops_netdev, port_ops_pcap,
 	port_ops_vhost_user, port_ops_udp, port_ops_dgram, port_ops_stream,
-	port_ops_seqpacket, port_ops_vde, port_ops_uml, port_ops_slirp, port_ops_dummy;
+	port_ops_seqpacket, port_ops_vde, port_ops_uml, port_ops_slirp,
+	port_ops_dummy;
 
 /* Fill the common fields of a port that a type's open() has allocated. */
 void port_init(struct port *p, const struct port_ops *ops,

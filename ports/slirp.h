@@ -11,8 +11,7 @@
  *	slirp_config.[ch]  what the parameters mean
  *	slirp.c            the port
  *
- *	guests ── switch ──fd[0]──── socket pair ────fd 3── switchd-slirp ──
- *host
+ *	guests ── switch ──fd[0]── socket pair ──fd 3── switchd-slirp ── host
  *
  * Whoever acquires has our end of the pair open as well (fd[0]): so guests'
  * connections outlive the switch process. When all of those who have it are

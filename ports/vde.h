@@ -20,7 +20,7 @@
  *
  * Whose socket? A client names the socket that it wants its frames at, and who
  * connects to it may have more rights than the client. So that nobody has
- *frames sent to others' sockets, a path is taken only where all of this holds:
+ * frames sent to others' sockets, a path is taken only where all of this holds:
  *
  *	- the file belongs to the client's user, as the kernel tells of the
  *	  control connection. What is looked at is what is connected to, and no

@@ -18,7 +18,7 @@
  * running switch is brought from what it is to what is wanted: ports that are
  * the same see no interruption; ports that were attached by hand or by a
  * guest's script, listeners, mirrors and static addresses that were added by
- *hand stay. A listener's ports are what it says, and go with it.
+ * hand stay. A listener's ports are what it says, and go with it.
  *
  * Threads: main.
  */

@@ -8,7 +8,8 @@
 
 const char *const portconf_types[] = { "tap",	     "netdev", "pcap",
 				       "vhost-user", "udp",    "dgram",
-				       "stream",     "slirp", "dummy",  NULL };
+				       "stream",     "slirp",  "dummy",
+				       NULL };
 const char *const portconf_modes[] = { "access", "trunk", NULL };
 const char *const portconf_formats[] = { "pcapng", "pcap", NULL };
 const char *const portconf_roles[] = { "server", "client", NULL };

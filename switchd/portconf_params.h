@@ -70,67 +70,67 @@ extern const char *const portconf_roles[];
 		PARAM_INT("worker", 0, PORTCONF_WORKER_MAX,                     \
 			  "the worker that receives; by load if not given")
 
-#define PORTCONF_PARAMS                                                      \
-	PARAM_ENUM("type", portconf_types, "what the port is made of"),      \
-		PORTCONF_COMMON_PARAMS,                                      \
-		PARAM_STRING("ifname", IFNAMSIZ - 1,                         \
-			     "network device (tap, netdev)"),                \
-		PARAM_STRING("owner", 63,                                    \
-			     "who may open it (tap, vhost-user, dgram)"),    \
-		PARAM_STRING("group", 63,                                    \
-			     "group that may (tap, vhost-user, dgram)"),     \
-		PARAM_BOOL("persist",                                        \
-			   "the device stays when the port goes (tap)"),     \
-		PARAM_STRING("netns", PORT_PATH_MAX - 1,                     \
-			     "network namespace of the device (tap)"),       \
-		PARAM_STRING("mac", MAC_STRLEN - 1,                          \
-			     "MAC of the host's side (tap)"),                \
-		PARAM_STRING("address", 63,                                  \
-			     "IP/length of the host's side (tap)"),          \
-		PARAM_INT("queues", 1, VHOST_QUEUES_MAX,                     \
-			  "for as many workers (tap, vhost-user)"),          \
-		PARAM_BOOL("promisc",                                        \
-			   "receive frames for any address (netdev)"),       \
-		PARAM_BOOL("force",                                          \
-			   "take a device that the host uses (netdev)"),     \
-		PARAM_BOOL("fast-path",                                      \
-			   "the kernel forwards what it can (netdev)"),      \
-		PARAM_STRING("file", PORT_PATH_MAX - 1,                      \
-			     "where it's written (pcap)"),                   \
-		PARAM_STRING("filter", PORT_PATH_MAX - 1,                    \
-			     "libpcap filter (pcap)"),                       \
-		PARAM_INT("snaplen", 14, FRAME_LEN_MAX,                      \
-			  "bytes kept a frame (pcap)"),                      \
-		PARAM_INT("rotate-size", 4096, INT64_MAX,                    \
-			  "begin a new file after so many bytes (pcap)"),    \
-		PARAM_INT("rotate-count", 1, 1000,                           \
-			  "keep so many files (pcap)"),                      \
-		PARAM_ENUM("format", portconf_formats,                       \
-			   "file format; pcapng names the ports (pcap)"),    \
-		PARAM_BOOL("segment",                                        \
-			   "write super-frames as segments (pcap)"),         \
-		PARAM_STRING("path", PORT_PATH_MAX - 1,                      \
-			     "socket of the front end (vhost-user)"),        \
-		PARAM_ENUM("role", portconf_roles,                           \
-			   "listen on the socket, or connect (vhost-user)"), \
-		PARAM_STRING("local", PORT_PATH_MAX - 1,                     \
-			     "our ADDRESS:PORT (udp) or socket (dgram)"),    \
-		PARAM_STRING(                                                \
-			"remote", PORT_PATH_MAX - 1,                         \
-			"the other end's, the only one heard (udp, dgram)"), \
-		PARAM_STRING("connect", PORT_PATH_MAX - 1,                   \
-			     "/PATH or ADDRESS:PORT to connect to (stream)"), \
-		PARAM_STRING("ipv4", 63, \
+#define PORTCONF_PARAMS                                                        \
+	PARAM_ENUM("type", portconf_types, "what the port is made of"),        \
+		PORTCONF_COMMON_PARAMS,                                        \
+		PARAM_STRING("ifname", IFNAMSIZ - 1,                           \
+			     "network device (tap, netdev)"),                  \
+		PARAM_STRING("owner", 63,                                      \
+			     "who may open it (tap, vhost-user, dgram)"),      \
+		PARAM_STRING("group", 63,                                      \
+			     "group that may (tap, vhost-user, dgram)"),       \
+		PARAM_BOOL("persist",                                          \
+			   "the device stays when the port goes (tap)"),       \
+		PARAM_STRING("netns", PORT_PATH_MAX - 1,                       \
+			     "network namespace of the device (tap)"),         \
+		PARAM_STRING("mac", MAC_STRLEN - 1,                            \
+			     "MAC of the host's side (tap)"),                  \
+		PARAM_STRING("address", 63,                                    \
+			     "IP/length of the host's side (tap)"),            \
+		PARAM_INT("queues", 1, VHOST_QUEUES_MAX,                       \
+			  "for as many workers (tap, vhost-user)"),            \
+		PARAM_BOOL("promisc",                                          \
+			   "receive frames for any address (netdev)"),         \
+		PARAM_BOOL("force",                                            \
+			   "take a device that the host uses (netdev)"),       \
+		PARAM_BOOL("fast-path",                                        \
+			   "the kernel forwards what it can (netdev)"),        \
+		PARAM_STRING("file", PORT_PATH_MAX - 1,                        \
+			     "where it's written (pcap)"),                     \
+		PARAM_STRING("filter", PORT_PATH_MAX - 1,                      \
+			     "libpcap filter (pcap)"),                         \
+		PARAM_INT("snaplen", 14, FRAME_LEN_MAX,                        \
+			  "bytes kept a frame (pcap)"),                        \
+		PARAM_INT("rotate-size", 4096, INT64_MAX,                      \
+			  "begin a new file after so many bytes (pcap)"),      \
+		PARAM_INT("rotate-count", 1, 1000,                             \
+			  "keep so many files (pcap)"),                        \
+		PARAM_ENUM("format", portconf_formats,                         \
+			   "file format; pcapng names the ports (pcap)"),      \
+		PARAM_BOOL("segment",                                          \
+			   "write super-frames as segments (pcap)"),           \
+		PARAM_STRING("path", PORT_PATH_MAX - 1,                        \
+			     "socket of the front end (vhost-user)"),          \
+		PARAM_ENUM("role", portconf_roles,                             \
+			   "listen on the socket, or connect (vhost-user)"),   \
+		PARAM_STRING("local", PORT_PATH_MAX - 1,                       \
+			     "our ADDRESS:PORT (udp) or socket (dgram)"),      \
+		PARAM_STRING(                                                  \
+			"remote", PORT_PATH_MAX - 1,                           \
+			"the other end's, the only one heard (udp, dgram)"),   \
+		PARAM_STRING("connect", PORT_PATH_MAX - 1,                     \
+			     "/PATH or ADDRESS:PORT to connect to (stream)"),  \
+		PARAM_STRING("ipv4", 63,                                       \
 			     "guests' network, 10.0.2.0/24, or none (slirp)"), \
-		PARAM_STRING("ipv6", 63, \
-			     "guests' prefix, fd00::/64, or none (slirp)"), \
-		PARAM_STRING("hostfwd", 511, \
-			     "tcp:127.0.0.1:8080-10.0.2.15:80,.. (slirp)"), \
-		PARAM_STRING("hostname", 63, \
-			     "that DHCP gives to guests (slirp)"), \
-		PARAM_BOOL("loopback", \
-			   "guests reach the host's 127.0.0.1 (slirp)"), \
-		PARAM_BOOL("restricted", \
+		PARAM_STRING("ipv6", 63,                                       \
+			     "guests' prefix, fd00::/64, or none (slirp)"),    \
+		PARAM_STRING("hostfwd", 511,                                   \
+			     "tcp:127.0.0.1:8080-10.0.2.15:80,.. (slirp)"),    \
+		PARAM_STRING("hostname", 63,                                   \
+			     "that DHCP gives to guests (slirp)"),             \
+		PARAM_BOOL("loopback",                                         \
+			   "guests reach the host's 127.0.0.1 (slirp)"),       \
+		PARAM_BOOL("restricted",                                       \
 			   "nothing but what hostfwd lets in (slirp)")
 
 #endif

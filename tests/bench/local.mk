@@ -17,9 +17,10 @@ EXTRA_DIST += tests/bench/run \
 	tests/bench/console.py tests/bench/contestants.py \
 	tests/bench/flood.py tests/bench/guests.py tests/bench/holders.py \
 	tests/bench/hugepages.py tests/bench/nat.py tests/bench/report.py \
-	tests/bench/scale.py \
-	tests/bench/stage.py tests/bench/subject.py tests/bench/tables.py \
-	tests/bench/testpmd.py tests/bench/vhost.py tests/bench/workers.py
+	tests/bench/scale.py tests/bench/stage.py \
+	tests/bench/subject.py tests/bench/tables.py \
+	tests/bench/testpmd.py tests/bench/vde.py tests/bench/vhost.py \
+	tests/bench/workers.py
 
 # The forwarding database, and beside it what of its peers is installed.
 bench_programs += tests/bench/fdb
