@@ -150,6 +150,14 @@ static uint64_t used_word(vhost_pos p, const struct vhost_taken *t)
 	return t->len | (uint64_t)t->id << 32 | flags << 48;
 }
 
+/* A descriptor was written to. Not before that: the page may be copied, and the
+ * log cleared, in between. */
+static void note_desc(const struct vhost_ring *r, vhost_pos at)
+{
+	if (r->log_device)
+		vhost_note(r, r->log_desc + DESC * pos_index(at), DESC);
+}
+
 /* The first comes last: with it the guest sees all of them. Can be done twice.
  * Returns where `used` is then. */
 static vhost_pos write_used(struct vhost_ring *r, uint32_t n)
@@ -158,14 +166,15 @@ static vhost_pos write_used(struct vhost_ring *r, uint32_t n)
 	vhost_pos at = r->used;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (i)
+		if (i) {
 			store_word(r, at, used_word(at, &t[i]),
 				   memory_order_relaxed);
-		if (r->log_device)
-			vhost_note(r, r->log_desc + DESC * pos_index(at), DESC);
+			note_desc(r, at);
+		}
 		at = pos_add(r, at, t[i].count);
 	}
 	store_word(r, r->used, used_word(r->used, &t[0]), memory_order_seq_cst);
+	note_desc(r, r->used);
 	return at;
 }
 
