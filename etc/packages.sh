@@ -20,6 +20,7 @@ packages_build=(
 
 # Taken where they are there; configure's summary says what they'd add.
 packages_optional=(
+	libglib2.0-dev
 	libslirp-dev
 	libvirt-dev
 	libxml2-dev
@@ -53,6 +54,7 @@ packages_e2e=(
 	iperf3
 	iputils-ping
 	jq
+	libglib2.0-dev
 	libslirp-dev
 	python3
 	socat
@@ -94,6 +96,7 @@ packages_guests=(
 	iputils-ping
 	jq
 	kmod
+	libglib2.0-dev
 	librte-net-pcap23
 	librte-net-virtio23
 	libslirp-dev
@@ -119,9 +122,12 @@ packages_lint=(
 	codespell
 	cppcheck
 	libcmocka-dev
+	libglib2.0-dev
+	libslirp-dev
 	libvirt-dev
 	libxml2-dev
 	mandoc
+	pkg-config
 	python3
 	shellcheck
 )

@@ -84,7 +84,7 @@ static void restart_later(struct slirp *s)
 {
 	const struct itimerspec t = {
 		.it_value = { .tv_sec = s->restart_ms / 1000,
-			      .tv_nsec = s->restart_ms % 1000 * 1000000l },
+			      .tv_nsec = s->restart_ms % 1000 * 1000000L },
 	};
 
 	(void)timerfd_settime(s->timer, 0, &t, NULL);

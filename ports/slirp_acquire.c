@@ -208,7 +208,7 @@ static int start(const struct port_request *rq, int fd[SLIRP_GRANT_FDS],
 	struct slirp_settings s;
 	struct arguments a;
 	int pair[2], pidfd = -1, r;
-	pid_t pid;
+	pid_t pid = -1;
 
 	r = slirp_settings_parse(&p, rq->mtu, &s, err);
 	if (r < 0)

@@ -126,7 +126,7 @@ static void fill_grant(const struct port_request *rq, struct port_grant *grant)
 static int udp_acquire(const struct port_request *rq, struct port_grant *grant,
 		       struct error *err)
 {
-	struct ip_address local, remote;
+	struct ip_address local = { 0 }, remote = { 0 };
 	int fd, r = parse(rq, &local, &remote, err);
 
 	memset(grant, 0, sizeof(*grant));
