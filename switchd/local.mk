@@ -60,6 +60,7 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/switch_control.c \
 	switchd/switch_fast.c switchd/switch_fast.h \
 	switchd/switch_fdb.c switchd/switch_fdb.h \
+	switchd/switch_leave.c \
 	switchd/switch_link.c \
 	switchd/switch_port.c \
 	switchd/switch_state.c \

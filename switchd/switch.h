@@ -308,6 +308,9 @@ bool switch_missing_forget(struct sw *sw, const char *name);
  * has the name, the device, or the last free index? */
 bool switch_attach_settles(const struct sw *sw, const struct port_request *rq);
 
+/* Commit, and let ports that are on their way out finish, within a bound. */
+void switch_settle(struct sw *sw);
+
 /*
  * Change parameters of an attached port: those in `changes` replace what was
  * given before, null takes one back. What belongs to the device itself is
