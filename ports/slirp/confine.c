@@ -29,6 +29,17 @@
 #define SANITIZED 0
 #endif
 
+#if SANITIZED
+/* No search for leaks at the end: in here it fails at times, and its complaint
+ * has no file to go to, which keeps the process busy for ever. */
+int __lsan_is_turned_off(void);
+
+int __lsan_is_turned_off(void)
+{
+	return 1;
+}
+#endif
+
 /* A directory that every system has; covered in our namespace only. */
 #define MOUNT_POINT "/proc"
 
