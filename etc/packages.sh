@@ -56,6 +56,8 @@ packages_e2e=(
 	jq
 	libglib2.0-dev
 	libslirp-dev
+	libvirt-dev
+	libxml2-dev
 	python3
 	socat
 	strace
@@ -103,6 +105,8 @@ packages_guests=(
 	libvirt-clients
 	libvirt-daemon
 	libvirt-daemon-driver-qemu
+	libvirt-dev
+	libxml2-dev
 	lz4
 	python3
 	qemu-system-x86

@@ -191,6 +191,9 @@ def readme():
             command = line[6:]
             while command.endswith("\\"):
                 command += "\n" + next(lines)
+            if "type=slirp" in command and not os.path.exists(
+                    os.environ["SWITCHD_SLIRP"]):
+                continue  # built without it
             file.write(command + "\n")
     return text.count("\n    # ") > 20
 

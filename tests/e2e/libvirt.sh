@@ -12,6 +12,11 @@ NODE=$T/node.xml
 LOG=$T/libvirt.log
 SOCK=/tmp/vhost-e2e-$$.sock
 
+if [[ ! -x $PROGRAM ]]; then
+	skip "switchd-libvirt" "built without it"
+	finish
+fi
+
 # domain NAME NUMBER METADATA INTERFACES
 domain() {
 	echo "<domain type='test'><name>$1</name><memory>1024</memory>
