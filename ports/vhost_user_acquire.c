@@ -216,6 +216,7 @@ static int bind_name(int fd, const char *path, int dirfd, const char *name,
 			 dirfd, name);
 	struct stat st;
 
+	*file = -1;
 	if ((size_t)n >= sizeof(a.sun_path))
 		return error_set(err, ENAMETOOLONG, "bad-path", "path",
 				 "\"%.80s..\" is too long for the name of a "
