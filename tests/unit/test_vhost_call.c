@@ -242,9 +242,8 @@ int main(void)
 			guard_sleeps_while_nobody_calls_and_is_there_again),
 	};
 
-	if (vhost_call_guard() < 0)
-		return 1;
-	if (vhost_call_guard() < 0) /* there is one */
-		return 1;
+	for (int i = 0; i < 2; i++) /* the second time there's one already */
+		if (vhost_call_guard() < 0)
+			return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
