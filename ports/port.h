@@ -338,8 +338,8 @@ struct port_ops {
 	/*
 	 * Have queue_fd become readable with the next frame. Returns false
 	 * where there are some already: the queue is still awake, and the next
-	 * rx gets on. One that nothing can be received from for now is asleep,
-	 * and queue_fd becomes readable when that is over. Called also when it
+	 * rx gets on. One from which nothing can be received is asleep, and
+	 * queue_fd becomes readable when that is over. Called also when it
 	 * is asleep already. NULL: queue_fd always does.
 	 */
 	bool (*rx_sleep)(struct port *p, unsigned int queue);

@@ -165,9 +165,13 @@ class ConsoleGuest(Contestant):
         """Gbit/s that arrive, by the clock of the namespace's side. Each time
         by another server: one that goes on is deaf for a moment first."""
         self.port += 1
-        self.guest.check(f"iperf3 -4 -s -1 -p {self.port} >/dev/null 2>&1 &")
-        self.guest.check(f"until grep -q ':{self.port:04X} ' /proc/net/tcp; "
-                         "do usleep 20000; done")
+        said = f"/tmp/iperf3.{self.port}"
+        self.guest.check(f"mkfifo {said}")
+        self.guest.check(f"iperf3 -4 -s -1 -p {self.port} --forceflush "
+                         f">{said} 2>&1 &")
+        # A line, and "Server listening on .."; the rest is of no interest.
+        self.guest.check("{ read -r line && read -r line; "
+                         f"cat <&3 >/dev/null & }} 3<{said} <&3")
         much = ("-n", "16M") if self.options.quick else ("-t", str(seconds))
         p = self.stage.start(
             self.side, "iperf3", "-c", GUEST_ADDRESS, "-p", str(self.port),

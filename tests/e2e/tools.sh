@@ -169,6 +169,23 @@ PY
 	wait_until 10 grep -q ready "$T/assassin"
 }
 
+# upgrade_killing WHICH MS: an upgrade in which the old or the new switch is
+# killed after that, or is through before. How it ends is open. Counts in `killed`
+# how often that was in time.
+upgrade_killing() {
+	assassin "$1" "$2"
+	ctl switch upgrade >&2 || echo "it failed, as it may" >&2
+	wait "$KILLER"
+	! grep -q killed "$T/assassin" || killed=$((killed + 1))
+}
+
+# The monitor has one switch, and that answers.
+one_switch() {
+	local pids
+	read -ra pids <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
+	((${#pids[@]} == 1)) && switchd_answers
+}
+
 # ---- devices -----------------------------------------------------------------
 
 # link_value NAMESPACE DEVICE JQ-EXPRESSION: of `ip link`

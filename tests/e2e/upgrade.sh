@@ -250,9 +250,7 @@ claim "with all that was there" same_portrait "${GUESTS[@]}"
 
 # One switch, answering, with all of it.
 settled() {
-	local pids
-	read -ra pids <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
-	((${#pids[@]} == 1)) && switchd_answers && same_portrait "${GUESTS[@]}"
+	one_switch && same_portrait "${GUESTS[@]}"
 }
 
 delays=(0 1 2 4 6 8)
@@ -260,10 +258,7 @@ delays=(0 1 2 4 6 8)
 killed=0
 for which in old new; do
 	for ms in "${delays[@]}"; do
-		assassin "$which" "$ms"
-		ctl switch upgrade >&2 || true
-		wait "$KILLER" || true
-		! grep -q killed "$T/assassin" || killed=$((killed + 1))
+		upgrade_killing "$which" "$ms"
 		claim "the $which one killed after $ms ms: one runs, with all" \
 			wait_until 20 settled
 	done

@@ -6,6 +6,7 @@
  * with its connection. `decent` is a front end that behaves: its frames go.
  */
 #include "base/clock.h"
+#include "tests/unit/fds.h"
 #include "tests/unit/vhost_front.h"
 
 #include <fcntl.h>
@@ -58,15 +59,9 @@ static void post(struct front *f)
 /* Frames go out, and have come back. */
 static void traffic(struct front *f, unsigned int n)
 {
-	uint64_t end = clock_ns() + FRONT_DEADLINE_MS * 1000000ull;
-
 	for (unsigned int i = 0; i < n; i++)
 		post(f);
-	while (n) {
-		n -= front_reap(f, 1);
-		NEED(clock_ns() < end);
-		usleep(1000);
-	}
+	front_await(f, 1, n);
 }
 
 static void decent(void)
@@ -132,27 +127,6 @@ static void truncated(void)
 	}
 }
 
-/* One that takes none, with eight. It may be too late for it. */
-static bool send_fds(int sock, const struct vhost_msg_head *head, const int *fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(8 * sizeof(int))];
-	} control = { .buf = { 0 } };
-	struct iovec iov = { .iov_base = (void *)head,
-			     .iov_len = sizeof(*head) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
-
-	control.align.cmsg_level = SOL_SOCKET;
-	control.align.cmsg_type = SCM_RIGHTS;
-	control.align.cmsg_len = CMSG_LEN(8 * sizeof(int));
-	memcpy(CMSG_DATA(&control.align), fd, 8 * sizeof(int));
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) > 0;
-}
-
 static void descriptors(void)
 {
 	int fd[8];
@@ -167,9 +141,10 @@ static void descriptors(void)
 		struct front *f = front_new(NULL, NULL);
 
 		front_connect(f, path);
-		/* They lie in the socket when it's hung up on. */
+		/* With a message that takes none. They lie in the socket when
+		 * it's hung up on; it may be too late for some. */
 		for (unsigned int i = 0; i < 12; i++, n += 8)
-			(void)send_fds(f->sock, &head, fd);
+			(void)fds_send(f->sock, &head, sizeof(head), fd, 8);
 		front_gone(f);
 		front_free(f);
 	}
@@ -210,8 +185,8 @@ static void call(void)
 
 	traffic(f, FRAMES);
 	vdriver_want_calls(f->ring[1]->driver);
-	(void)eventfd_read(fd, &n);
-	NEED(eventfd_write(fd, UINT64_MAX - 1) == 0);
+	while (eventfd_write(fd, UINT64_MAX - 1) < 0) /* calls are in it */
+		(void)eventfd_read(fd, &n);
 	NEED(fcntl(fd, F_SETFL, 0) == 0);
 	post(f);
 	front_gone(f);

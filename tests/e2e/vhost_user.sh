@@ -301,21 +301,12 @@ claim_equal "the switch died once, by our hand" 1 \
 	"$(grep -c 'the switch died' "$T/switchd.log")"
 
 # Whichever of two processes is killed, when: the other one, or the next, goes on.
-one_switch() {
-	local pids
-	read -ra pids <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
-	((${#pids[@]} == 1)) && switchd_answers
-}
-
 delays=(0 1 2 4 6)
 [[ $TEST_SANITIZED == no ]] || delays=(0 100 300)
 killed=0
 for which in old new; do
 	for ms in "${delays[@]}"; do
-		assassin "$which" "$ms"
-		ctl switch upgrade >&2 || true
-		wait "$KILLER" || true
-		! grep -q killed "$T/assassin" || killed=$((killed + 1))
+		upgrade_killing "$which" "$ms"
 		claim "the $which one killed in an upgrade, after $ms ms: one runs" \
 			wait_until 20 one_switch
 		front a ask

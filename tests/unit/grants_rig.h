@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct rig {
 	char dir[64];
@@ -79,6 +81,17 @@ static inline int rig_acquire(struct rig *r, const struct port_request *rq,
 			      unsigned int slot)
 {
 	return grants_acquire(&r->t, &r->policy, rq, slot, &r->out, &r->err);
+}
+
+/* A file with the table in it, to be read from its beginning. */
+static inline int rig_written(struct rig *r)
+{
+	int fd = memfd_create("grants", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(grants_write(&r->t, fd), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
 }
 
 #define RIG(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)

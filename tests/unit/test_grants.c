@@ -253,16 +253,6 @@ struct record {
 
 #define MAGIC 0x31746e67u
 
-static int written(struct rig *r)
-{
-	int fd = memfd_create("grants", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(grants_write(&r->t, fd), 0);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	return fd;
-}
-
 /* What execve does to the memory of this process: all forgotten. */
 static void forget(struct rig *r)
 {
@@ -279,7 +269,7 @@ static void table_is_the_same_after_an_exec(void **state)
 
 	grants_release(&r->t, find(r, b, 0), 0);
 	was = *find(r, c, 1);
-	fd = written(r);
+	fd = rig_written(r);
 	assert_int_equal(fcntl(was.grant.fd[0], F_GETFD), 0);
 	forget(r);
 	assert_int_equal(grants_read(&r->t, fd), 0);
@@ -358,7 +348,7 @@ static void table_that_cant_be_read_leaves_descriptors_as_they_were(
 	a = *find(r, handle, 0);
 	handle = have(r, "b", 0);
 	b = *find(r, handle, 0);
-	fd = written(r);
+	fd = rig_written(r);
 	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) - 1), 0);
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	forget(r);
@@ -381,7 +371,7 @@ static void lowered_bound_refuses_new_grants_and_keeps_the_old(void **state)
 
 	for (char name[2] = "a"; *name < 'a' + 8; (*name)++)
 		have(r, name, 0);
-	fd = written(r);
+	fd = rig_written(r);
 	free(r->t.g);
 	grants_init(&r->t, 4);
 	assert_int_equal(grants_read(&r->t, fd), 0);

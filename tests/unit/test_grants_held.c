@@ -178,16 +178,6 @@ struct record {
 	int32_t fd;
 };
 
-static int written(struct rig *r)
-{
-	int fd = memfd_create("grants", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(grants_write(&r->t, fd), 0);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	return fd;
-}
-
 /* What execve does to the memory of this process: all forgotten. */
 static void forget(struct rig *r)
 {
@@ -208,7 +198,7 @@ static void what_is_held_is_the_same_after_an_exec(void **state)
 	hold(b, 255, 44);
 	first = grants_held_get(b->held, 3);
 	second = grants_held_get(b->held, 255);
-	fd = written(r);
+	fd = rig_written(r);
 	assert_int_equal(fcntl(first, F_GETFD), 0);
 	assert_int_equal(fcntl(second, F_GETFD), 0);
 	forget(r);
@@ -231,7 +221,7 @@ static void table_of_an_earlier_version_is_read(void **state)
 	int fd;
 
 	have(r, "a");
-	fd = written(r);
+	fd = rig_written(r);
 	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) -
 					       (off_t)sizeof(struct head)),
 			 0);

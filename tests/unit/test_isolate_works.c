@@ -1,6 +1,7 @@
 /* What the switch needs, and an isolated process still can. */
 #include "ports/pcap_filter.h"
 #include "ports/vhost_mem.h"
+#include "tests/unit/fds.h"
 #include "tests/unit/isolate_fixture.h"
 
 #include <event2/event.h>
@@ -180,16 +181,6 @@ static void child_receives(void)
 
 static void descriptors_come_and_are_written_to(void **state)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = { .buf = { 0 } };
-	struct iovec iov = { "x", 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	int fds[2], status;
 	char text[8];
 
@@ -199,11 +190,7 @@ static void descriptors_come_and_are_written_to(void **state)
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, calls),
 		0);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fds[1], sizeof(int));
-	assert_int_equal(sendmsg(calls[0], &msg, 0), 1);
+	assert_int_equal(fds_send(calls[0], "x", 1, &fds[1], 1), 1);
 	status = run(child_receives);
 	assert_int_equal(status, 0);
 	assert_int_equal(read(fds[0], text, sizeof(text)), 5);
@@ -219,26 +206,6 @@ static void descriptors_come_and_are_written_to(void **state)
 #define MEMORY 8192 /* two pages */
 
 static int listener;
-
-static void send_memory(int to, const int fds[2])
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(2 * sizeof(int))];
-	} control = { .buf = { 0 } };
-	struct iovec iov = { "x", 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
-	assert_int_equal(sendmsg(to, &msg, 0), 1);
-}
 
 static void receive_memory(int from, int fds[2])
 {
@@ -316,7 +283,7 @@ static void front_end_is_spoken_with_and_its_memory_guarded(void **state)
 	fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_int_equal(ftruncate(fds[0], MEMORY), 0);
 	assert_int_equal(pwrite(fds[0], "guest", 5, 0), 5);
-	send_memory(other, fds);
+	assert_int_equal(fds_send(other, "x", 1, fds, 2), 1);
 	status = run(child_speaks_with_a_front_end);
 	assert_int_equal(status, 0);
 	assert_int_equal(pread(fds[0], text, 5, 0), 5);

@@ -41,25 +41,13 @@ static int teardown(void **state)
 /* Anything at all, as somebody would send it who doesn't use proto_send(). */
 static void send_raw(const void *data, size_t len, unsigned int nfds)
 {
-	char control[CMSG_SPACE(FDS_SENT * sizeof(int))] = { 0 };
-	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), fd[FDS_SENT];
 
-	assert_true(fd >= 0 && nfds <= FDS_SENT);
-	if (nfds) {
-		struct cmsghdr *c = (struct cmsghdr *)control;
-
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		for (unsigned int i = 0; i < nfds; i++)
-			memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(fd));
-	}
-	assert_int_equal(sendmsg(ch[1], &msg, MSG_NOSIGNAL), len);
-	close(fd);
+	assert_true(null >= 0 && nfds <= FDS_SENT);
+	for (unsigned int i = 0; i < nfds; i++)
+		fd[i] = null;
+	assert_int_equal(fds_send(ch[1], data, len, fd, nfds), len);
+	close(null);
 }
 
 static struct proto_msg message(uint16_t type, uint32_t nfds)

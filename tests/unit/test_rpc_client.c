@@ -4,6 +4,8 @@
  */
 #include "control/rpc_client.h"
 
+#include "tests/unit/fds.h"
+
 /* cmocka.h wants these four before it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,21 +63,8 @@ static void peer_says(const char *text)
 
 static void peer_passes(int fd, const char *text)
 {
-	char control[CMSG_SPACE(sizeof(int))]
-		__attribute__((aligned(__alignof__(struct cmsghdr)))) = { 0 };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)text,
-			     .iov_len = strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	assert_int_equal(sendmsg(peer, &msg, 0), strlen(text));
+	assert_int_equal(fds_send(peer, text, strlen(text), &fd, 1),
+			 strlen(text));
 }
 
 #define REPLY(id, result) \

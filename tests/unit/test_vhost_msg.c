@@ -55,26 +55,12 @@ static int teardown(void **state)
 static void send_bytes(struct wire *w, const void *data, size_t len,
 		       unsigned int nfds)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(16 * sizeof(int))];
-	} control = { .buf = { 0 } };
-	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int fd[16], event = eventfd(0, EFD_CLOEXEC);
+	int fd[FDS_SEND_MAX], event = eventfd(0, EFD_CLOEXEC);
 
-	assert_true(event >= 0 && nfds <= 16);
+	assert_true(event >= 0 && nfds <= FDS_SEND_MAX);
 	for (unsigned int i = 0; i < nfds; i++)
 		fd[i] = event;
-	if (nfds) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fd, nfds * sizeof(int));
-	}
-	assert_int_equal(sendmsg(w->them, &msg, MSG_NOSIGNAL), len);
+	assert_int_equal(fds_send(w->them, data, len, fd, nfds), len);
 	close(event);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "ports/vhost_ring.h"
+#include "tests/unit/fds.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -137,23 +138,8 @@ void front_accept(struct front *f, int listener)
 void front_send_raw(struct front *f, const void *data, size_t len,
 		    const int *fd, unsigned int nfds)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(16 * sizeof(int))];
-	} control = { .buf = { 0 } };
-	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	NEED(nfds <= 16);
-	if (nfds) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fd, nfds * sizeof(int));
-	}
-	NEED(sendmsg(f->sock, &msg, MSG_NOSIGNAL) == (ssize_t)len);
+	NEED(nfds <= FDS_SEND_MAX);
+	NEED(fds_send(f->sock, data, len, fd, nfds) == (ssize_t)len);
 }
 
 void front_send(struct front *f, uint32_t request, uint32_t flags,
@@ -500,6 +486,23 @@ unsigned int front_reap(struct front *f, uint32_t index)
 	while (vdriver_reap(f->ring[index]->driver, &id, &len))
 		n++;
 	return n;
+}
+
+void front_await(struct front *f, uint32_t index, unsigned int n)
+{
+	while (n) {
+		unsigned int back;
+
+		/* For the next that isn't back yet; then look once more. */
+		vdriver_want_calls(f->ring[index]->driver);
+		back = front_reap(f, index);
+		NEED(back <= n);
+		n -= back;
+		if (back)
+			continue;
+		wait_readable(f, f->ring[index]->call);
+		(void)front_called(f, index);
+	}
 }
 
 uint64_t front_called(struct front *f, uint32_t index)

@@ -140,6 +140,8 @@ void front_post(struct front *f, uint32_t index, const void *data, uint32_t len,
 		const struct virtio_net_hdr_v1 *vnet);
 /* How many chains of an odd ring have come back since. */
 unsigned int front_reap(struct front *f, uint32_t index);
+/* Wait, by its calls, until so many have. */
+void front_await(struct front *f, uint32_t index, unsigned int n);
 /* How often we were called. */
 uint64_t front_called(struct front *f, uint32_t index);
 
