@@ -131,6 +131,11 @@ int monitor_find_user(struct monitor *m, struct error *err)
 		log_notice("monitor",
 			   "there is no user switchd (systemd-sysusers "
 			   "makes it): the switch runs as nobody");
+	if (r == 0 && !m->uid)
+		log_notice("monitor",
+			   "this user namespace has no user for the switch: it "
+			   "keeps ours, without capabilities, files and most "
+			   "system calls");
 	if (r == 0)
 		slirp_run_as(m->uid, m->gid);
 	return r;

@@ -52,7 +52,8 @@ int sockets_gid(const struct config_daemon *s, gid_t *gid, struct error *err)
 	*gid = (gid_t)-1;
 	if (!said && geteuid() != 0)
 		return 0;
-	if (ids_find(said ? s->socket_group : "switchd", true, &id) == 0)
+	if (ids_find(said ? s->socket_group : "switchd", true, &id) == 0 &&
+	    ids_exist(true, id))
 		*gid = id;
 	else if (said)
 		return error_set(err, ENOENT, "no-such-group",
