@@ -439,8 +439,8 @@ int tap_acquire(const struct port_request *rq, struct port_grant *grant,
 	if (ns >= 0)
 		close(ns);
 	if (r && !said.err)
-		error_set(&said, -r, "netns", "netns",
-			  "can't enter network namespace %s: %s%s",
+		error_set(&said, -r, r == -EPERM ? "not-permitted" : "netns",
+			  "netns", "can't enter network namespace %s: %s%s",
 			  rq->tap.netns, strerror(-r),
 			  privilege_hint(PRIVILEGE_NETNS, -r));
 	if (r && err)

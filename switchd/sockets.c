@@ -29,7 +29,9 @@ int sockets_resolve(struct config_daemon *s, const char *given,
 	if (!chosen && rpc_socket_path(s->socket, sizeof(s->socket)) < 0)
 		return error_set(err, ENOENT, "no-socket-path", NULL,
 				 "no place for the control socket: "
-				 "XDG_RUNTIME_DIR isn't set; give one with -s");
+				 "XDG_RUNTIME_DIR isn't set: log in by systemd "
+				 "(sudo and su don't), set it to a folder of "
+				 "yours, or name a socket with -s");
 	snprintf(path, sizeof(path), "%s", s->socket);
 	dir = dirname(path);
 	if (!chosen && mkdir(dir, 0755) < 0 && errno != EEXIST)
