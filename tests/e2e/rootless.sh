@@ -249,11 +249,12 @@ fetches() { # NAME
 		http://192.0.2.1:8000/hello) == hello ]]
 }
 
-# own_start CONFIGURATION: the other switchd, there; sets SWITCHD_PID and SOCKET
+# own_start CONFIGURATION [OWNER]: the other switchd, there, by a file of the
+# user's (or another one's); sets SWITCHD_PID and SOCKET
 own_start() {
 	rm -f "$USER_DIR/own.conf"
 	echo "$1" >"$USER_DIR/own.conf"
-	chown 65534 "$USER_DIR/own.conf"
+	chown "${2:-65534}" "$USER_DIR/own.conf"
 	enter own
 	"${ENTER[@]}" "$USER_DIR/switchd" -f -c "$USER_DIR/own.conf" \
 		</dev/null >"$T/own.log" 2>&1 &
@@ -280,6 +281,11 @@ claim "a user whom that namespace hasn't can't be the switch's" \
 	wait_until 10 lib_gone "$SWITCHD_PID"
 claim "which is said" grep -q "hasn't the user \"daemon\".*no-such-user" \
 	"$T/own.log"
+own_start '{}' root
+claim "nor can root's file be its configuration" \
+	wait_until 10 lib_gone "$SWITCHD_PID"
+claim "for root is nobody there" grep -q "of your own.*config-writable" \
+	"$T/own.log"
 own_start '{"daemon": {"allow": {"netns": ["/proc/*/ns/net"]}}, "listeners":
 	[{"name": "up", "type": "stream", "listen": "'"$USER_DIR"'/own/switchd/up",
 	"uplink": true}]}'
@@ -297,6 +303,18 @@ claim_equal "and none to be had" "0000000000000000 1 2" \
 claim "it listens in the user's own folder, and not anywhere" says \
 	'daemon.allow.sockets.*not-allowed' ctl listener add no type=stream \
 	listen="$USER_DIR/no"
+
+claim "a VDE folder there" ctl listener add plug type=vde \
+	listen="$USER_DIR/own/switchd/plug"
+client vde "${OWN_AS[@]}" vde_plug "vde://$USER_DIR/own/switchd/plug"
+claim "is the user's, from outside as well" wait_until 10 state_is plug.1 up
+client root "$PYTHON" -B "$(dirname "$0")/vde_client.py" \
+	"$USER_DIR/own/switchd/plug/ctl" pieces
+claim "and not root's, who could be anybody else" said root closed
+claim "which is counted" ctl_is '.refused == {"no-port": 1}' listener show plug
+over root
+over vde
+ctl listener remove plug
 
 claim "it makes a TAP for the namespace" ctl port attach host type=tap \
 	ifname=sw0 address=10.0.2.60/24
