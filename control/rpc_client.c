@@ -1,6 +1,7 @@
 #include "control/rpc_client.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/ids.h"
 #include "control/rpc_json.h"
 
 #define INPUT_MIN 4096
@@ -42,6 +44,17 @@ struct rpc_client {
 	json_t *notes;
 };
 
+int rpc_user_folder(char *path, size_t size)
+{
+	const char *s = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	if (ids_are_of_system_root() || !s || !*s)
+		return -ENOENT;
+	n = snprintf(path, size, "%s/switchd", s);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
 int rpc_socket_path(char *path, size_t size)
 {
 	const char *s = getenv("SWITCHD_SOCKET");
@@ -49,13 +62,15 @@ int rpc_socket_path(char *path, size_t size)
 
 	if (s && *s) {
 		n = snprintf(path, size, "%s", s);
-	} else if (geteuid() == 0) {
+	} else if (ids_are_of_system_root()) {
 		n = snprintf(path, size, "%s", RPC_SYSTEM_SOCKET);
 	} else {
-		s = getenv("XDG_RUNTIME_DIR");
-		if (!s || !*s)
-			return -ENOENT;
-		n = snprintf(path, size, "%s/switchd/switchd.sock", s);
+		char folder[PATH_MAX];
+		int r = rpc_user_folder(folder, sizeof(folder));
+
+		if (r < 0)
+			return r;
+		n = snprintf(path, size, "%s/switchd.sock", folder);
 	}
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }

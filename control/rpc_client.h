@@ -24,8 +24,17 @@ struct rpc_client;
 #define RPC_SYSTEM_SOCKET "/run/switchd/switchd.sock"
 
 /*
- * The control socket's default path: $SWITCHD_SOCKET where set; for root
- * RPC_SYSTEM_SOCKET; for others $XDG_RUNTIME_DIR/switchd/switchd.sock.
+ * The folder of a user's own daemon, $XDG_RUNTIME_DIR/switchd. Returns 0,
+ * -ENOENT where XDG_RUNTIME_DIR isn't set or the system's root asks, or
+ * -ENAMETOOLONG.
+ */
+int rpc_user_folder(char *path, size_t size)
+	__attribute__((warn_unused_result));
+
+/*
+ * The control socket's default path: $SWITCHD_SOCKET where set; for root (not
+ * that of a user's own namespace, see ids_are_of_system_root()) it is
+ * RPC_SYSTEM_SOCKET; for others it's in rpc_user_folder().
  * Returns 0, -ENOENT where XDG_RUNTIME_DIR isn't set, or -ENAMETOOLONG.
  */
 int rpc_socket_path(char *path, size_t size)

@@ -12,6 +12,9 @@ endif
 networkddir = $(prefix)/lib/systemd/network
 dist_networkd_DATA = etc/systemd-networkd/05-switchd.network
 endif
+if HAVE_SYSTEMD_USER
+systemduserunit_DATA = etc/systemd-user/switchd.service
+endif
 networkmanagerdir = $(prefix)/lib/NetworkManager/conf.d
 dist_networkmanager_DATA = etc/networkmanager/90-switchd.conf
 
@@ -22,13 +25,21 @@ etc/switchd.service: etc/switchd.service.in Makefile
 		-e 's|@sysconfdir[@]|$(sysconfdir)|g' \
 		$(srcdir)/etc/switchd.service.in >$@.tmp && mv $@.tmp $@
 
+etc/systemd-user/switchd.service: etc/systemd-user/switchd.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc/systemd-user && \
+		$(SED) -e 's|@sbindir[@]|$(sbindir)|g' \
+		$(srcdir)/etc/systemd-user/switchd.service.in >$@.tmp && \
+		mv $@.tmp $@
+
 etc/switchd-libvirt.service: etc/switchd-libvirt.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' \
 		$(srcdir)/etc/switchd-libvirt.service.in >$@.tmp && mv $@.tmp $@
 
-CLEANFILES += etc/switchd.service etc/switchd-libvirt.service
+CLEANFILES += etc/switchd.service etc/switchd-libvirt.service \
+	etc/systemd-user/switchd.service
 EXTRA_DIST += etc/build.sh etc/packages.sh etc/quickstart \
-	etc/switchd-libvirt.service.in etc/switchd.service.in etc/sysusers.conf
+	etc/switchd-libvirt.service.in etc/switchd.service.in \
+	etc/systemd-user/switchd.service.in etc/sysusers.conf
 
 # An admin's configuration stays, and goes only where it's still the sample. The
 # other file, on its way to lib/sysusers.d it gets the name that systemd wants.

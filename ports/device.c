@@ -1,6 +1,7 @@
 #include "ports/device.h"
 
 #include "base/log.h"
+#include "ports/privilege.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,16 +9,15 @@
 int device_cannot(struct error *err, int error, const char *path,
 		  const char *what, const char *ifname)
 {
-	const char *reason = "device-setup", *more = "";
+	const char *reason = "device-setup";
 
-	if (error == EPERM) {
+	if (error == EPERM)
 		reason = "not-permitted";
-		more = " (CAP_NET_ADMIN is missing)";
-	} else if (error == ENODEV) { /* a guest that has just ended */
+	else if (error == ENODEV) /* a guest that has just ended */
 		reason = "no-such-device";
-	}
 	return error_set(err, error, reason, path, "can't %s %s: %s%s", what,
-			 ifname, strerror(error), more);
+			 ifname, strerror(error),
+			 privilege_hint(PRIVILEGE_NET_ADMIN, error));
 }
 
 int device_set_mtu(struct netlink *nl, const struct port_request *rq,

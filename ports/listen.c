@@ -3,6 +3,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "ports/ip_address.h"
+#include "ports/privilege.h"
 #include "ports/unix_socket.h"
 #include "ports/vde.h"
 
@@ -193,8 +194,9 @@ static int cannot_listen(const char *address, int error, struct error *err)
 		reason = "in-use";
 	else if (error == EACCES || error == EPERM)
 		reason = "not-permitted";
-	return error_set(err, error, reason, "listen", "can't listen on %s: %s",
-			 address, strerror(error));
+	return error_set(err, error, reason, "listen",
+			 "can't listen on %s: %s%s", address, strerror(error),
+			 privilege_hint(PRIVILEGE_LOW_PORT, error));
 }
 
 /* Connections inherit the options: whoever accepts them may not set any. */
@@ -258,8 +260,9 @@ static int give_folder(const struct listen_params *p, int parent,
 	if ((uid != ID_NONE || gid != ID_NONE) && fchown(fd, uid, gid) < 0)
 		r = error_set(err, errno, "not-permitted",
 			      *p->owner ? "owner" : "group",
-			      "can't give %.160s away: %s", p->address,
-			      strerror(errno));
+			      "can't give %.100s away: %s%s", p->address,
+			      strerror(errno),
+			      privilege_hint(PRIVILEGE_CHOWN, errno));
 	/* Behind it, since chown may take the set-group-ID bit. */
 	else if (fchmod(fd, *p->group ? FOLDER_GROUP : FOLDER_OWNER) < 0)
 		r = unix_socket_cannot(err, errno, "set the mode of", at);

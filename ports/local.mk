@@ -23,6 +23,7 @@ ports_libports_a_SOURCES = \
 	ports/pcap_writer.c ports/pcap_writer.h \
 	ports/pcapng.c ports/pcapng.h \
 	ports/port.c ports/port.h \
+	ports/privilege.c ports/privilege.h \
 	ports/qdisc.c ports/qdisc.h \
 	ports/ring.c ports/ring.h \
 	ports/seqpacket.c \

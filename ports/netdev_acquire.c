@@ -5,6 +5,7 @@
 #include "ports/device.h"
 #include "ports/netdev_guard.h"
 #include "ports/netlink.h"
+#include "ports/privilege.h"
 #include "ports/qdisc.h"
 
 #include <arpa/inet.h>
@@ -201,9 +202,7 @@ static int open_sockets(const struct port_request *rq,
 				r == EPERM ? "not-permitted" : "device-open",
 				"ifname", "can't open a packet socket: %s%s",
 				strerror(r),
-				r == EPERM ? " (CAP_NET_RAW is "
-					     "missing)"
-					   : "");
+				privilege_hint(PRIVILEGE_NET_RAW, r));
 		}
 		grant->fd[i] = fd;
 		grant->nfds++;

@@ -2,33 +2,43 @@
 
 #include "base/log.h"
 #include "ports/device.h"
+#include "ports/privilege.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <linux/tc_act/tc_gact.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What our filter is known by: its name, or with u32 its action's cookie. */
+/* What our filter is known by; that without a name: by what it is. */
 #define GUARD_NAME "switchd_guard"
 /* "SW" and what follows; smaller than what the kernel picks for filters that
  * don't say. The first that nobody has is ours. */
 #define GUARD_PRIO   0x5357u
 #define GUARD_PRIOS  32u
 #define GUARD_HANDLE 1u
-/* u32's handles are hash table, bucket and node: the first node of its own
- * default table. */
-#define GUARD_U32_HANDLE 0x80000800u
+
+/* In place of a program's descriptor. */
+#define CLASSIC_BPF -1
 
 static int fast_program = -1; /* see netdev_guard_program() */
+
+/* Drops whatever it sees, as drop_program() does, and takes no privilege but
+ * over the device: a root of a user namespace has it. It has no name, so it
+ * begins with one ("swGD"). */
+static const struct sock_filter classic[] = {
+	BPF_STMT(BPF_LD | BPF_IMM, 0x73774744u),
+	BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT),
+};
+#define CLASSIC_COUNT (sizeof(classic) / sizeof(classic[0]))
 
 /* ---- IPv6 --------------------------------------------------------------- */
 
@@ -114,7 +124,6 @@ struct filters {
 	uint32_t prios; /* bit n: somebody has GUARD_PRIO + n */
 	bool ours;	/* ours is there, and the rest says where */
 	uint32_t info, handle;
-	char kind[8];
 };
 
 /* With its NUL or without. */
@@ -142,16 +151,17 @@ static const struct nlattr *attr_find(const struct nlattr *in, uint16_t type)
 	return found;
 }
 
+static bool attr_is_classic(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) == sizeof(classic) &&
+	       !memcmp(mnl_attr_get_payload(attr), classic, sizeof(classic));
+}
+
 static bool filter_is_ours(const char *kind, const struct nlattr *options)
 {
-	const struct nlattr *action;
-
-	if (!strcmp(kind, "bpf"))
-		return attr_is_name(attr_find(options, TCA_BPF_NAME));
-	if (strcmp(kind, "u32") != 0)
-		return false;
-	action = attr_find(attr_find(options, TCA_U32_ACT), 1);
-	return attr_is_name(attr_find(action, TCA_ACT_COOKIE));
+	return !strcmp(kind, "bpf") &&
+	       (attr_is_name(attr_find(options, TCA_BPF_NAME)) ||
+		attr_is_classic(attr_find(options, TCA_BPF_OPS)));
 }
 
 static int look_at_filter(const struct nlmsghdr *nlh, void *ctx)
@@ -177,7 +187,6 @@ static int look_at_filter(const struct nlmsghdr *nlh, void *ctx)
 		all->ours = true;
 		all->info = tcm->tcm_info;
 		all->handle = tcm->tcm_handle;
-		snprintf(all->kind, sizeof(all->kind), "%s", kind);
 	}
 	return MNL_CB_OK;
 }
@@ -201,7 +210,7 @@ static int filters_find(struct netlink *nl, int ifindex, struct filters *all)
 
 static struct nlmsghdr *filter_request(char *buf, uint16_t type, uint16_t flags,
 				       int ifindex, uint32_t info,
-				       uint32_t handle, const char *kind)
+				       uint32_t handle)
 {
 	struct nlmsghdr *nlh =
 		netlink_tc_request(buf, type, NLM_F_ACK | flags, ifindex);
@@ -210,7 +219,7 @@ static struct nlmsghdr *filter_request(char *buf, uint16_t type, uint16_t flags,
 	tcm->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 	tcm->tcm_info = info;
 	tcm->tcm_handle = handle;
-	mnl_attr_put_strz(nlh, TCA_KIND, kind);
+	mnl_attr_put_strz(nlh, TCA_KIND, "bpf");
 	return nlh;
 }
 
@@ -236,8 +245,9 @@ static int drop_program(void)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* flags: NLM_F_EXCL to add it, 0 to replace the one that is there; in between
- * there is no moment without. The filter holds the program from here on. */
+/* prog: a descriptor, or CLASSIC_BPF. flags: NLM_F_EXCL to add it, 0 to replace
+ * the one that is there; in between there is no moment without. The filter
+ * holds the program from here on. */
 static int filter_put_bpf(struct netlink *nl, int ifindex, uint32_t info,
 			  uint32_t handle, uint16_t flags, int prog)
 {
@@ -246,41 +256,17 @@ static int filter_put_bpf(struct netlink *nl, int ifindex, uint32_t info,
 	struct nlattr *nest;
 
 	nlh = filter_request(buf, RTM_NEWTFILTER, NLM_F_CREATE | flags, ifindex,
-			     info, handle, "bpf");
+			     info, handle);
 	nest = mnl_attr_nest_start(nlh, TCA_OPTIONS);
-	mnl_attr_put_u32(nlh, TCA_BPF_FD, (uint32_t)prog);
-	mnl_attr_put_strz(nlh, TCA_BPF_NAME, GUARD_NAME);
+	if (prog == CLASSIC_BPF) {
+		mnl_attr_put_u16(nlh, TCA_BPF_OPS_LEN, CLASSIC_COUNT);
+		mnl_attr_put(nlh, TCA_BPF_OPS, sizeof(classic), classic);
+	} else {
+		mnl_attr_put_u32(nlh, TCA_BPF_FD, (uint32_t)prog);
+		mnl_attr_put_strz(nlh, TCA_BPF_NAME, GUARD_NAME);
+	}
 	mnl_attr_put_u32(nlh, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
 	mnl_attr_nest_end(nlh, nest);
-	return netlink_talk(nl, nlh, NULL, NULL);
-}
-
-/* Without BPF: match anything, and the generic action "drop". */
-static int filter_add_u32(struct netlink *nl, int ifindex, uint32_t info)
-{
-	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
-	struct tc_gact gact = { .action = TC_ACT_SHOT };
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key key;
-	} match = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
-	struct nlattr *options, *actions, *action, *parms;
-	struct nlmsghdr *nlh;
-
-	nlh = filter_request(buf, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
-			     ifindex, info, GUARD_U32_HANDLE, "u32");
-	options = mnl_attr_nest_start(nlh, TCA_OPTIONS);
-	mnl_attr_put(nlh, TCA_U32_SEL, sizeof(match), &match);
-	actions = mnl_attr_nest_start(nlh, TCA_U32_ACT);
-	action = mnl_attr_nest_start(nlh, 1);
-	mnl_attr_put_strz(nlh, TCA_ACT_KIND, "gact");
-	mnl_attr_put(nlh, TCA_ACT_COOKIE, strlen(GUARD_NAME), GUARD_NAME);
-	parms = mnl_attr_nest_start(nlh, TCA_ACT_OPTIONS);
-	mnl_attr_put(nlh, TCA_GACT_PARMS, sizeof(gact), &gact);
-	mnl_attr_nest_end(nlh, parms);
-	mnl_attr_nest_end(nlh, action);
-	mnl_attr_nest_end(nlh, actions);
-	mnl_attr_nest_end(nlh, options);
 	return netlink_talk(nl, nlh, NULL, NULL);
 }
 
@@ -296,7 +282,7 @@ static int filter_del(struct netlink *nl, int ifindex)
 		return r;
 	return netlink_talk(nl,
 			    filter_request(buf, RTM_DELTFILTER, 0, ifindex,
-					   all.info, all.handle, all.kind),
+					   all.info, all.handle),
 			    NULL, NULL);
 }
 
@@ -330,8 +316,7 @@ static bool clsact_in_use(struct netlink *nl, int ifindex)
 
 /* ---- both --------------------------------------------------------------- */
 
-/* A filter for ETH_P_ALL with a priority that nobody has; prog -1: without BPF.
- */
+/* A filter for ETH_P_ALL with a priority that nobody has. */
 static int filter_add(struct netlink *nl, int ifindex, uint32_t prios, int prog)
 {
 	uint32_t info, n = 0;
@@ -341,31 +326,17 @@ static int filter_add(struct netlink *nl, int ifindex, uint32_t prios, int prog)
 	if (n == GUARD_PRIOS)
 		return -EEXIST;
 	info = TC_H_MAKE((GUARD_PRIO + n) << 16, htons(ETH_P_ALL));
-	return prog < 0 ? filter_add_u32(nl, ifindex, info)
-			: filter_put_bpf(nl, ifindex, info, GUARD_HANDLE,
-					 NLM_F_EXCL, prog);
+	return filter_put_bpf(nl, ifindex, info, GUARD_HANDLE, NLM_F_EXCL,
+			      prog);
 }
 
 /* Add ours, or put it in the place of the one that is there. */
 static int filter_put(struct netlink *nl, int ifindex,
 		      const struct filters *all, int prog)
 {
-	_Alignas(4) char buf[NETLINK_REQUEST_SIZE];
-	int r;
-
-	if (all->ours && prog >= 0 && !strcmp(all->kind, "bpf"))
-		return filter_put_bpf(nl, ifindex, all->info, all->handle, 0,
-				      prog);
-	/* What drops everything needs no other one of its kind. */
-	if (all->ours && prog < 0 && strcmp(all->kind, "bpf") != 0)
-		return 0;
-	r = filter_add(nl, ifindex, all->prios, prog);
-	if (r || !all->ours)
-		return r;
-	return netlink_talk(nl,
-			    filter_request(buf, RTM_DELTFILTER, 0, ifindex,
-					   all->info, all->handle, all->kind),
-			    NULL, NULL);
+	return all->ours ? filter_put_bpf(nl, ifindex, all->info, all->handle,
+					  0, prog)
+			 : filter_add(nl, ifindex, all->prios, prog);
 }
 
 /* With the program that is asked for, or what else there is. */
@@ -386,7 +357,7 @@ static int filter_choose(struct netlink *nl, struct port_grant *grant,
 	r = prog < 0 ? prog : filter_put(nl, grant->ifindex, all, prog);
 	if (prog >= 0)
 		close(prog);
-	return r ? filter_put(nl, grant->ifindex, all, -1) : 0;
+	return r ? filter_put(nl, grant->ifindex, all, CLASSIC_BPF) : 0;
 }
 
 /*
@@ -435,10 +406,9 @@ int netdev_guard_install(struct netlink *nl, struct port_grant *grant,
 	grant->undo.ipv6_disabled = -1;
 	r = filter_install(nl, grant, fast);
 	if (r == -EPERM)
-		return error_set(err, EPERM, "not-permitted", "ifname",
-				 "CAP_NET_ADMIN is missing to keep the host's "
-				 "stack off %s",
-				 grant->ifname);
+		return device_cannot(err, EPERM, "ifname",
+				     "keep the host's stack off",
+				     grant->ifname);
 	if (r)
 		unguarded(grant, "the kernel can't drop at TC ingress", -r);
 	if (keep_ipv6)

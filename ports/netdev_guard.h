@@ -13,10 +13,11 @@
  * what it can and lets the host's stack have as little of it.
  *
  * The filter sits in a clsact qdisc, ours or one that's there already, behind
- * filters of a smaller priority number. It has a name: what a predecessor that
- * crashed has left is recognised by that, taken over (its program is replaced
- * by ours) and removed in the end, IPv6 included; others' filters are left
- * alone wherever they are.
+ * filters of a smaller priority number. It has a name, or where no program may
+ * be loaded (CAP_BPF) it is a classic one that begins with one: what a
+ * predecessor that crashed has left is recognised by that, taken over (its
+ * program is replaced by ours) and removed in the end, IPv6 included; others'
+ * filters are left alone wherever they are.
  *
  * Threads: the main thread. Ownership: nothing is held but kernel state,
  * described by struct port_undo.

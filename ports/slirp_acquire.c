@@ -5,6 +5,7 @@
  */
 #include "ports/slirp.h"
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "ports/slirp_config.h"
 
@@ -23,14 +24,13 @@
 
 #define PROGRAM PKGLIBEXECDIR "/switchd-slirp"
 
-#define NOBODY	   65534
 #define START_MS   5000 /* until its word; it takes some 20 */
 #define END_MS	   1000 /* until it is gone, once it is killed */
 #define BUFFER_MAX (4 << 20)
 #define ARGS_MAX   20
 
-static uid_t run_uid = NOBODY;
-static gid_t run_gid = NOBODY;
+static uid_t run_uid = IDS_NOBODY;
+static gid_t run_gid = IDS_NOBODY;
 
 void slirp_run_as(uid_t uid, gid_t gid)
 {

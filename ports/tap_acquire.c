@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "ports/device.h"
 #include "ports/netlink.h"
+#include "ports/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,10 +56,11 @@ static int set_iff_error(const struct port_request *rq, int error,
 				 name);
 	case EPERM:
 		return error_set(err, EPERM, "not-permitted", "ifname",
-				 "opening TAP %s needs CAP_NET_ADMIN, or a "
-				 "persistent device that this user owns "
-				 "(ip tuntap add %s mode tap user %d)",
-				 name, name, (int)getuid());
+				 "can't make TAP %s%s, or have root make it: "
+				 "ip tuntap add %s mode tap user %d; ip link "
+				 "set %s up",
+				 name, privilege_missing(PRIVILEGE_NET_ADMIN),
+				 name, (int)getuid(), name);
 	case EINVAL:
 		return error_set(err, EINVAL, "bad-ifname", "ifname",
 				 "the kernel doesn't take '%s' as a name of a "
@@ -126,7 +128,10 @@ static int open_tun(const struct port_request *rq, const char *ifname,
 		error = errno;
 		if (error == EACCES || error == EPERM)
 			return error_set(err, EPERM, "not-permitted", NULL,
-					 "this user may not open /dev/net/tun");
+					 "user %d may not open /dev/net/tun: "
+					 "chmod 666 it (as udev does; nobody "
+					 "gets a device by that alone)",
+					 (int)getuid());
 		return error_set(err, error, "no-tun", NULL,
 				 "can't open /dev/net/tun: %s (modprobe tun?)",
 				 strerror(error));
@@ -434,10 +439,10 @@ int tap_acquire(const struct port_request *rq, struct port_grant *grant,
 	if (ns >= 0)
 		close(ns);
 	if (r && !said.err)
-		error_set(&said, -r, "netns", "netns",
-			  "can't enter network namespace %s: %s%s",
+		error_set(&said, -r, r == -EPERM ? "not-permitted" : "netns",
+			  "netns", "can't enter network namespace %s: %s%s",
 			  rq->tap.netns, strerror(-r),
-			  r == -EPERM ? " (CAP_SYS_ADMIN is missing)" : "");
+			  privilege_hint(PRIVILEGE_NETNS, -r));
 	if (r && err)
 		*err = said;
 	return r;

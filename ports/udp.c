@@ -2,6 +2,7 @@
 
 #include "ports/datagrams.h"
 #include "ports/ip_address.h"
+#include "ports/privilege.h"
 #include "ports/socket_buffers.h"
 
 #include <errno.h>
@@ -66,8 +67,9 @@ static int cannot_bind(const struct port_request *rq, int error,
 				 "the host has no address such as %s", local);
 	if (error == EACCES)
 		reason = "not-permitted";
-	return error_set(err, error, reason, "local", "can't take %s: %s",
-			 local, strerror(error));
+	return error_set(err, error, reason, "local", "can't take %s: %s%s",
+			 local, strerror(error),
+			 privilege_hint(PRIVILEGE_LOW_PORT, error));
 }
 
 /*

@@ -3,6 +3,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "ports/capfile.h"
+#include "ports/privilege.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -226,7 +227,8 @@ static int give_away(const struct unix_place *at, int file, uint32_t uid,
 		return 0;
 	return error_set(
 		err, errno, "not-permitted", *at->owner ? "owner" : "group",
-		"can't give %.160s away: %s", at->path, strerror(errno));
+		"can't give %.100s away: %s%s", at->path, strerror(errno),
+		privilege_hint(PRIVILEGE_CHOWN, errno));
 }
 
 /* Give the socket its name; *file is open then. */

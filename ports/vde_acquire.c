@@ -2,6 +2,7 @@
  * and the way to the client's. */
 #include "ports/vde.h"
 
+#include "base/ids.h"
 #include "ports/socket_buffers.h"
 #include "ports/unix_socket.h"
 #include "ports/vde_request.h"
@@ -59,6 +60,11 @@ static int client_user(int fd, uid_t *uid, struct error *err)
 	    len != sizeof(cred) || cred.uid == (uid_t)-1)
 		return error_set(err, EINVAL, "bad-request", NULL,
 				 "this is no connection of a VDE client");
+	/* All of those are one in here: a socket can't be told to be his. */
+	if (!ids_exist(false, cred.uid))
+		return error_set(err, EPERM, "not-permitted", NULL,
+				 "the client is of a user whom this user "
+				 "namespace hasn't");
 	*uid = cred.uid;
 	return 0;
 }

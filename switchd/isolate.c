@@ -1,5 +1,6 @@
 #include "switchd/isolate.h"
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "switchd/isolate_internal.h"
 
@@ -26,7 +27,7 @@
 #include <unistd.h>
 
 /* A directory that every system has; covered in our namespace only. */
-#define MOUNT_POINT "/proc"
+#define MOUNT_POINT "/dev"
 /* For the copies below, and no more: nobody can write there afterwards. */
 #define MOUNT_OPTIONS  "size=4m,nr_inodes=16,mode=0755"
 #define MOUNT_FLAGS    (MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -72,13 +73,23 @@ int isolate_user(const char *name, uid_t *uid, gid_t *gid, bool *fallback,
 	if (!pw && chosen)
 		return error_set(err, ENOENT, "no-such-user", "daemon.user",
 				 "there is no user \"%s\"", name);
-	*uid = pw ? pw->pw_uid : ISOLATE_NOBODY;
-	*gid = pw ? pw->pw_gid : ISOLATE_NOBODY;
+	*uid = pw ? pw->pw_uid : IDS_NOBODY;
+	*gid = pw ? pw->pw_gid : IDS_NOBODY;
 	if (*uid == 0 || *gid == 0)
 		return error_set(err, EINVAL, "bad-value", "daemon.user",
 				 "\"%s\" or its group is root: the switch "
 				 "must have neither",
 				 pw->pw_name);
+	if (ids_can_be_taken(*uid, *gid))
+		return 0;
+	if (chosen)
+		return error_set(err, ENOENT, "no-such-user", "daemon.user",
+				 "the user namespace that switchd runs in "
+				 "hasn't the user \"%s\": leave it out",
+				 name);
+	*uid = 0;
+	*gid = getegid();
+	*fallback = false;
 	return 0;
 }
 
@@ -194,8 +205,9 @@ static int fill(struct error *err)
 		return isolate_fail("nsswitch.conf", err);
 	}
 #if ISOLATE_SANITIZED
+	/* The host's: a new one takes the process namespace's own root. */
 	if (mkdir("proc", 0755) < 0 ||
-	    mount("proc", "proc", "proc", MOUNT_FLAGS, NULL) < 0)
+	    mount("/proc", "proc", NULL, MS_BIND | MS_REC, NULL) < 0)
 		return isolate_fail("proc", err);
 #endif
 	return 0;
@@ -356,15 +368,20 @@ static int drop_bounding(struct error *err)
 
 static int drop_ids(uid_t uid, gid_t gid, struct error *err)
 {
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0)
+		return isolate_fail("groups", err);
+	if (setresuid(uid, uid, uid) < 0)
+		return isolate_fail("user", err);
+	return 0;
+}
+
+static int drop_capabilities(struct error *err)
+{
 	struct __user_cap_header_struct h = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0)
-		return isolate_fail("groups", err);
-	if (setresuid(uid, uid, uid) < 0)
-		return isolate_fail("user", err);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 	    syscall(SYS_capset, &h, none) < 0)
 		return isolate_fail("capabilities", err);
@@ -375,21 +392,28 @@ static int check_ids(uid_t uid, gid_t gid, struct error *err)
 {
 	uid_t u[3];
 	gid_t g[3];
-	uint64_t held, bounding;
 
 	if (getresuid(&u[0], &u[1], &u[2]) < 0 ||
-	    getresgid(&g[0], &g[1], &g[2]) < 0 ||
-	    capabilities(&held, &bounding) < 0)
+	    getresgid(&g[0], &g[1], &g[2]) < 0)
 		return isolate_fail("ids", err);
 	for (int i = 0; i < 3; i++)
 		if (u[i] != uid || g[i] != gid)
 			return fail_check("ids are left", err);
 	if (getgroups(0, NULL) != 0)
 		return fail_check("groups are left", err);
-	if (held || bounding)
-		return fail_check("capabilities are left", err);
 	if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0)
 		return fail_check("root comes back", err);
+	return 0;
+}
+
+static int check_capabilities(struct error *err)
+{
+	uint64_t held, bounding;
+
+	if (capabilities(&held, &bounding) < 0)
+		return isolate_fail("capabilities", err);
+	if (held || bounding)
+		return fail_check("capabilities are left", err);
 	return 0;
 }
 
@@ -401,10 +425,14 @@ static int isolate_ids(uid_t uid, gid_t gid, struct error *err)
 	if (prctl(PR_GET_PDEATHSIG, &death, 0, 0, 0) < 0)
 		return isolate_fail("parent-death signal", err);
 	r = drop_bounding(err);
-	if (r == 0)
+	if (r == 0 && uid)
 		r = drop_ids(uid, gid, err);
 	if (r == 0)
+		r = drop_capabilities(err);
+	if (r == 0 && uid)
 		r = check_ids(uid, gid, err);
+	if (r == 0)
+		r = check_capabilities(err);
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_PDEATHSIG, (unsigned long)death, 0, 0, 0) < 0)
@@ -436,9 +464,12 @@ static int seed_json(struct error *err)
 
 int isolate(uid_t uid, gid_t gid, struct error *err)
 {
+	/* There may be nobody else to be. */
+	bool stay = uid == 0 && !ids_can_be_taken(IDS_NOBODY, IDS_NOBODY);
 	int r;
 
-	if (uid == 0 || gid == 0 || uid == (uid_t)-1 || gid == (gid_t)-1)
+	if ((!stay && (uid == 0 || gid == 0)) || uid == (uid_t)-1 ||
+	    gid == (gid_t)-1)
 		return error_set(err, EINVAL, "no-isolation", NULL,
 				 "isolation: the switch can't be user %u, "
 				 "group %u",

@@ -78,20 +78,22 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define ISOLATE_USER   "switchd"
-#define ISOLATE_NOBODY 65534 /* as systemd, Debian and the kernel have it */
+#define ISOLATE_USER "switchd"
 
 /*
  * The ids of the user that the switch shall run as. Called by the monitor.
  *
  * name      a user's name; NULL or "" is ISOLATE_USER, and where that doesn't
- *           exist, ISOLATE_NOBODY (user and group)
- * fallback  set to whether ISOLATE_NOBODY was taken, which other programs may
+ *           exist, IDS_NOBODY (user and group)
+ * fallback  set to whether IDS_NOBODY was taken, which other programs may
  *           run as too: worth a warning
+ * *uid      0, with the caller's own *gid, where the user namespace has no such
+ *           user: one that a user has made for himself. isolate() then keeps
+ *           the ids that there are
  *
  * Returns 0, or -errno with *err, path "daemon.user": no-such-user where there
- * is no user `name` or it can't be looked up, bad-value where it or its group
- * is root.
+ * is no user `name`, it can't be looked up or the user namespace hasn't it,
+ * bad-value where it or its group is root.
  */
 int isolate_user(const char *name, uid_t *uid, gid_t *gid, bool *fallback,
 		 struct error *err) __attribute__((warn_unused_result));
@@ -102,7 +104,10 @@ int isolate_user(const char *name, uid_t *uid, gid_t *gid, bool *fallback,
  * from the kernel, as there is no /dev/urandom afterwards; JSON read before has
  * its own seed.
  *
- * uid, gid  not 0
+ * uid, gid  not 0; but uid 0 where isolate_user() has said so: then who the
+ *           process is stays (so do groups, which nothing can be done with in
+ *           an empty file system), the rest is the same. A signal to others of
+ *           that user, or tracing them, is left to the third stage to refuse
  *
  * Returns 0, or -errno with *err (no-isolation): then some of it may be in
  * force and the caller has to exit.

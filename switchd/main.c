@@ -96,9 +96,7 @@ static int parse_internal(struct command *c, int option, const char *value)
 	switch (option) {
 	case OPT_SWITCH:
 		c->is_switch = true;
-		return sscanf(value, "%u:%u", &c->uid, &c->gid) == 2 && c->uid
-			       ? 0
-			       : -1;
+		return sscanf(value, "%u:%u", &c->uid, &c->gid) == 2 ? 0 : -1;
 	case OPT_RESUME:
 		return parse_number(value, &c->resume_fd);
 	case OPT_FALLBACK:

@@ -2,6 +2,7 @@
  * monitor_internal.h. */
 #include "switchd/monitor_internal.h"
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "ports/netdev_guard.h"
 #include "ports/slirp.h"
@@ -30,6 +31,11 @@ static int check_owner(int fd, const char *file, struct error *err)
 	if ((st.st_uid == 0 || st.st_uid == geteuid()) &&
 	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return 0;
+	if (!ids_exist(false, st.st_uid))
+		return error_set(err, EPERM, "config-writable", NULL,
+				 "%s is of a user whom this user namespace "
+				 "hasn't: take a file of your own",
+				 file);
 	return error_set(err, EPERM, "config-writable", NULL,
 			 "%s says what may be opened as root, and others than "
 			 "root may write to it: chown root it, chmod go-w it",
@@ -131,6 +137,11 @@ int monitor_find_user(struct monitor *m, struct error *err)
 		log_notice("monitor",
 			   "there is no user switchd (systemd-sysusers "
 			   "makes it): the switch runs as nobody");
+	if (r == 0 && !m->uid)
+		log_notice("monitor",
+			   "this user namespace has no user for the switch: it "
+			   "keeps ours, without capabilities, files and most "
+			   "system calls");
 	if (r == 0)
 		slirp_run_as(m->uid, m->gid);
 	return r;

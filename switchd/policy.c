@@ -1,5 +1,6 @@
 #include "switchd/policy.h"
 
+#include "control/rpc_client.h"
 #include "ports/dgram.h"
 #include "ports/ip_address.h"
 #include "ports/listen.h"
@@ -64,9 +65,12 @@ static const char *const defaults[POLICY_LISTS][12] = {
 static json_t *default_list(enum policy_list i)
 {
 	json_t *list = json_array();
+	char folder[PATH_MAX];
 
 	for (unsigned int n = 0; list && defaults[i][n]; n++)
 		json_array_append_new(list, json_string(defaults[i][n]));
+	if (i == POLICY_SOCKETS && rpc_user_folder(folder, sizeof(folder)) == 0)
+		json_array_append_new(list, json_sprintf("%s/*", folder));
 	return list;
 }
 

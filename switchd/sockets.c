@@ -29,7 +29,9 @@ int sockets_resolve(struct config_daemon *s, const char *given,
 	if (!chosen && rpc_socket_path(s->socket, sizeof(s->socket)) < 0)
 		return error_set(err, ENOENT, "no-socket-path", NULL,
 				 "no place for the control socket: "
-				 "XDG_RUNTIME_DIR isn't set; give one with -s");
+				 "XDG_RUNTIME_DIR isn't set: log in by systemd "
+				 "(sudo and su don't), set it to a folder of "
+				 "yours, or name a socket with -s");
 	snprintf(path, sizeof(path), "%s", s->socket);
 	dir = dirname(path);
 	if (!chosen && mkdir(dir, 0755) < 0 && errno != EEXIST)
@@ -52,7 +54,8 @@ int sockets_gid(const struct config_daemon *s, gid_t *gid, struct error *err)
 	*gid = (gid_t)-1;
 	if (!said && geteuid() != 0)
 		return 0;
-	if (ids_find(said ? s->socket_group : "switchd", true, &id) == 0)
+	if (ids_find(said ? s->socket_group : "switchd", true, &id) == 0 &&
+	    ids_exist(true, id))
 		*gid = id;
 	else if (said)
 		return error_set(err, ENOENT, "no-such-group",

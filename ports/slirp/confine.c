@@ -1,5 +1,7 @@
 #include "ports/slirp/confine.h"
 
+#include "base/ids.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -41,7 +43,7 @@ int __lsan_is_turned_off(void)
 #endif
 
 /* A directory that every system has; covered in our namespace only. */
-#define MOUNT_POINT "/proc"
+#define MOUNT_POINT "/dev"
 
 /* libslirp has two buffers of 128 KB for a connection: half a gigabyte. */
 #define FDS_MAX 2048
@@ -106,9 +108,8 @@ static int confine_files(struct error *err)
 	if (r == 0)
 		r = show("/run", err);
 #if SANITIZED
-	if (r == 0 && (mkdir("proc", 0755) < 0 ||
-		       mount("proc", "proc", "proc", flags, NULL) < 0))
-		r = fail("proc", err);
+	if (r == 0)
+		r = show("/proc", err);
 #endif
 	if (r == 0)
 		r = become_root(err);
@@ -123,13 +124,8 @@ static int confine_files(struct error *err)
 
 /* ---- Who it is ---- */
 
-static int confine_ids(uid_t uid, gid_t gid, struct error *err)
+static int drop_bounding(struct error *err)
 {
-	struct __user_cap_header_struct h = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0;
 	     cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -142,13 +138,24 @@ static int confine_ids(uid_t uid, gid_t gid, struct error *err)
 			  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
 		  0, 0, 0) < 0)
 		return fail("securebits", err);
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
-	    setresuid(uid, uid, uid) < 0)
+	return 0;
+}
+
+/* uid 0: there is nobody else to be. */
+static int confine_ids(uid_t uid, gid_t gid, struct error *err)
+{
+	struct __user_cap_header_struct h = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (uid && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+		    setresuid(uid, uid, uid) < 0))
 		return fail("user", err);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 	    syscall(SYS_capset, &h, none) < 0)
 		return fail("capabilities", err);
-	if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0) {
+	if (uid && setresuid((uid_t)-1, 0, (uid_t)-1) == 0) {
 		errno = EPERM;
 		return fail("root comes back", err);
 	}
@@ -180,11 +187,15 @@ int confine_begin(uid_t uid, gid_t gid, struct error *err)
 	int r = 0;
 
 	if (geteuid() == 0) {
-		if (!uid || !gid) {
+		/* There may be nobody else to be. */
+		if ((!uid || !gid) &&
+		    (uid || ids_can_be_taken(IDS_NOBODY, IDS_NOBODY))) {
 			errno = EINVAL;
 			return fail("it can't stay root", err);
 		}
 		r = confine_files(err);
+		if (r == 0)
+			r = drop_bounding(err);
 		if (r == 0)
 			r = confine_ids(uid, gid, err);
 	}

@@ -6,7 +6,8 @@
  *	started by root   a file system of its own, with nothing in it but /etc
  *	                  and /run, read-only (the host's resolv.conf, which is
  *	                  read again and again, may be a link into /run); then
- *	                  another user, no groups, no capabilities
+ *	                  another user, no groups, no capabilities. In a user
+ *	                  namespace that has no other user it stays who it is
  *	always            no new privileges, no core dumps, not to be traced, a
  *	                  limit of descriptors and so of connections
  *
@@ -21,8 +22,9 @@
 
 #include <sys/types.h>
 
-/* uid, gid: whom to become, where the process is root's; 0: stay. Returns 0 or
- * -errno with *err, reason no-isolation. */
+/* uid, gid: whom to become, where the process is root's; 0: stay, which root
+ * may where there is nobody else. Returns 0 or -errno with *err, reason
+ * no-isolation. */
 int confine_begin(uid_t uid, gid_t gid, struct error *err)
 	__attribute__((warn_unused_result));
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ports/privilege.h"
 
 #include <errno.h>
 #include <libslirp.h>
@@ -325,10 +326,11 @@ static int forward(struct nat *n, const struct slirp_forward *f,
 			 : errno == EACCES   ? "not-permitted"
 					     : "bad-value",
 			 "hostfwd",
-			 "can't listen at %s port %u of the host: %s",
+			 "can't listen at %s port %u of the host: %s%s",
 			 f->udp ? "UDP" : "TCP",
 			 /* At the same place in both. */
-			 ntohs(f->host.in.sin_port), strerror(errno));
+			 ntohs(f->host.in.sin_port), strerror(errno),
+			 privilege_hint(PRIVILEGE_LOW_PORT, errno));
 }
 
 struct nat *nat_new(const struct slirp_params *p,

@@ -46,6 +46,20 @@ claim "a first configuration and a sample are there" \
 claim "the unit names the installed daemon" \
 	grep -q "^ExecStart=$(var sbindir)/switchd " \
 	"$root$(var systemdsystemunitdir)/switchd.service"
+unit=$(var systemduserunitdir)/switchd.service
+claim "the users' unit, too" \
+	grep -q "^ExecStart=$(var sbindir)/switchd " "$root$unit"
+mkdir "$T/run"
+sed "s|^ExecStart=|&$root|" "$root$unit" >"$T/switchd.service"
+claim "systemd has nothing against it" \
+	env XDG_RUNTIME_DIR="$T/run" systemd-analyze --user --man=no verify \
+	"$T/switchd.service"
+first=$(sed -n "s|^ExecStartPre=/bin/sh -c '\(.*\)' %E/.*|\1|p" "$root$unit")
+sh -c "${first//\$\$/\$}" "$T/first.conf"
+claim_equal "it makes a first configuration" "{}" "$(cat "$T/first.conf")"
+echo '{ "mine": true }' >"$T/first.conf"
+sh -c "${first//\$\$/\$}" "$T/first.conf"
+claim "and leaves the user's alone" grep -q mine "$T/first.conf"
 claim "NetworkManager and networkd are told to keep off" \
 	all_installed "$(var prefix)/lib/systemd/network/05-switchd.network" \
 	"$(var prefix)/lib/NetworkManager/conf.d/90-switchd.conf"

@@ -4,29 +4,10 @@
 # much is hung up on.
 #
 #	peers (connections) ═══ /PATH, 127.0.0.1:4444, [::1]:4445 ═══ switchd
-. "$(dirname "$0")/tools.sh"
+. "$(dirname "$0")/peers.sh"
 
 D=$T/sockets # not in what is allowed: $T/other
 mkdir "$D" "$T/other"
-
-# peers_start: guests that do what `peer` says, until the test ends
-peers_start() {
-	mkfifo "$T/peers.in" "$T/peers.out"
-	ns_exec sw "$PYTHON" -B "$(dirname "$0")/listener_peers.py" \
-		<"$T/peers.in" >"$T/peers.out" &
-	lib_pids+=("$!")
-	exec {PEERS_IN}>"$T/peers.in" {PEERS_OUT}<"$T/peers.out"
-}
-
-# peer COMMAND [ARGUMENT...]: see listener_peers.py; sets ANSWER
-peer() {
-	echo "$*" >&"$PEERS_IN"
-	read -rt 30 ANSWER <&"$PEERS_OUT" || ANSWER="no answer"
-	[[ $ANSWER == ok* ]] || {
-		echo "peer $*: $ANSWER" >&2
-		return 1
-	}
-}
 
 listen() { # NAME [key=value...]
 	ctl listener add "$@"
@@ -58,7 +39,7 @@ jq -n --arg d "$D" '{
 }' >"$T/switchd.conf"
 switchd_start -c "$T/switchd.conf"
 events_start port listener
-peers_start
+peers_start ns_exec sw "$PYTHON" -B "$(dirname "$0")/listener_peers.py"
 
 # ---- what they are -----------------------------------------------------------
 

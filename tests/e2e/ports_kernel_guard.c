@@ -122,7 +122,7 @@ static void anothers_filter(void)
 	close(guest);
 }
 
-/* With CAP_NET_ADMIN and CAP_NET_RAW only, BPF can't be had. */
+/* With CAP_NET_ADMIN and CAP_NET_RAW only, BPF is the classic one. */
 static bool drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = {
@@ -135,27 +135,21 @@ static bool drop_capabilities(void)
 	return !syscall(SYS_capset, &head, data);
 }
 
-static bool has_u32_guard(void)
+/* "swGD", as a number: see netdev_guard.c. */
+static bool has_classic_guard(void)
 {
-	return sh("tc filter show dev pku ingress | grep -q '^filter.* u32 '");
+	return sh("tc filter show dev pku ingress | "
+		  "grep -q \"direct-action.*bytecode '2,0 0 0 %u,\"",
+		  0x73774744u);
 }
 
-enum { GOOD, BAD, UNGUARDED };
-
-static int attach_without_bpf(struct end *e)
+static bool attach_without_bpf(struct end *e)
 {
-	if (!drop_capabilities() || !end_attach(e))
-		return BAD;
-	if (e->grant.unguarded) {
-		end_detach(e);
-		return has_clsact("pku") ? BAD : UNGUARDED;
-	}
-	if (has_guard("pku") || !has_u32_guard())
-		return BAD;
+	if (!drop_capabilities() || !end_attach(e) || e->grant.unguarded ||
+	    has_guard("pku") || !has_classic_guard())
+		return false;
 	end_detach(e);
-	if (has_clsact("pku") || !end_attach(e))
-		return BAD;
-	return GOOD; /* and killed */
+	return !has_clsact("pku") && end_attach(e); /* and killed */
 }
 
 static void without_bpf(void)
@@ -167,22 +161,12 @@ static void without_bpf(void)
 	end_netdev(&e, "pku");
 	pid = fork();
 	if (!pid)
-		_exit(attach_without_bpf(&e));
+		_exit(!attach_without_bpf(&e));
 	waitpid(pid, &status, 0);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == UNGUARDED) {
-		ok_if(true, "without BPF another filter drops "
-			    "# SKIP the kernel lacks act_gact");
-		/* What it would be known by, with another action. */
-		sh("tc qdisc add dev pku clsact; tc filter add dev pku ingress "
-		   "prio 21335 protocol all u32 match u32 0 0 action mirred "
-		   "egress redirect dev lo cookie 737769746368645f6775617264;"
-		   "echo 1 >/proc/sys/net/ipv6/conf/pku/disable_ipv6");
-	} else {
-		ok_if(!status, "without BPF another filter drops");
-	}
-	ok_if(has_u32_guard() && end_attach(&e) && e.grant.undo.took_over &&
-		      has_guard("pku") && !has_u32_guard(),
-	      "a killed port's gives way to one with BPF");
+	ok_if(!status, "without CAP_BPF another filter drops");
+	ok_if(has_classic_guard() && end_attach(&e) && e.grant.undo.took_over &&
+		      has_guard("pku") && !has_classic_guard(),
+	      "a killed port's gives way to one with a name");
 	end_detach(&e);
 	ok_if(!has_clsact("pku") && disable_ipv6("pku") == 0,
 	      "and removed in the end");

@@ -9,11 +9,10 @@
 #	p4 [vde_plug2tap] - vde_switch = dpipe+                                ||
 #	                                                                  wirefilter
 #	p3 [vde_plug2tap] -- folder b -- another switchd -- folder far2 -------||
-. "$(dirname "$0")/tools.sh"
+. "$(dirname "$0")/peers.sh"
 
 D=$T/vde
 CLIENT=("$PYTHON" -B "$(dirname "$0")/vde_client.py")
-declare -A FEED CLIENT_PID
 
 # plug NAME FOLDER ADDRESS/LEN [OPTION...]: a guest as VDE makes it: a namespace
 # with a TAP of vde_plug2tap's; sets PID
@@ -26,36 +25,6 @@ plug() {
 	wait_until 5 ip -n "$(ns_name "$name")" link show eth0
 	ns_exec "$name" ip addr add "$address" dev eth0
 	ns_exec "$name" ip link set eth0 up
-}
-
-# client NAME COMMAND...: runs it until `feed` ends its standard input; what it
-# says is in $T/NAME.out
-client() {
-	local name=$1 fd
-	shift
-	[[ -p $T/$name.in ]] || mkfifo "$T/$name.in"
-	"$@" <"$T/$name.in" >"$T/$name.out" 2>"$T/$name.err" &
-	CLIENT_PID[$name]=$!
-	lib_pids+=("$!")
-	exec {fd}>"$T/$name.in"
-	FEED[$name]=$fd
-}
-
-# over NAME: its standard input ends, and it does
-over() {
-	local fd=${FEED[$1]}
-	exec {fd}>&-
-	wait_until 10 lib_gone "${CLIENT_PID[$1]}"
-}
-
-# said NAME LINE...: it says that, in 10 s
-said() {
-	local name=$1
-	shift
-	wait_until 10 value_is "$(printf '%s\n' "$@")" cat "$T/$name.out" || {
-		cat "$T/$name.out" "$T/$name.err" >&2
-		return 1
-	}
 }
 
 # refused LISTENER REASON NUMBER: so many were, for that
@@ -81,14 +50,6 @@ no_port() { # NAME
 
 no_file() { # PATH
 	[[ ! -e $1 ]]
-}
-
-hex_has() { # FILE DIGITS
-	od -An -v -tx1 "$1" | tr -d ' \n' | grep -q "$2"
-}
-
-is_learned() { # MAC PORT
-	ctl_is ".entries[] | select(.mac == \"$1\") | .port == \"$2\"" fdb list
 }
 
 # round_trip NAMESPACE ADDRESS: ms, of the quickest of some

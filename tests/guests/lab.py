@@ -53,6 +53,11 @@ DIES_QUICKLY = 2        # seconds; the monitor's idea of that
 # The default place: hooks and helper find it without being told.
 SOCKET = "/run/switchd/switchd.sock"
 FOLDER = "/run/lab"     # files of the test
+NOBODY = 65534          # an ordinary user
+# A command as that user, who can't become anybody else.
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
+             "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+             "--no-new-privs"]
 VHOST = "/run/vhost-user"   # sockets that the switch may use unless told
 BOOT = "/run/boot"      # what prepare made, readable by any user
 
@@ -93,6 +98,14 @@ def command(*argv):
         raise AssertionError(f"{' '.join(argv)} exits with "
                              f"{done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def privileges(pid):
+    """The user ids and the effective capabilities of a process."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file
+                      if ":\t" in line)
+    return fields["Uid"].split(), int(fields["CapEff"], 16)
 
 
 class Ping:
@@ -187,9 +200,9 @@ class Events:
     """The switch's notifications. Asked for on the control socket itself,
     because its answer says from when on none is missed."""
 
-    def __init__(self):
+    def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(SOCKET)
+        self.socket.connect(path)
         self.rest = b""
         self.seen = []
         self.socket.sendall(b'{"jsonrpc":"2.0","id":1,'
@@ -231,17 +244,22 @@ class Events:
 class Switch:
     """A running switchd and its client."""
 
-    def __init__(self, config):
+    def __init__(self, config, argv=None, at=SOCKET, **popen):
+        """argv: how to start it where not as root's, with `at` for its
+        control socket; popen: for subprocess, such as a user."""
+        self.socket = at
         path = os.path.join(FOLDER, "switchd.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file, indent=2)
-        os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
+        if not argv:
+            os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
+            argv = [os.environ["SWITCHD"], "-f", "-s", SOCKET]
         self.log = os.path.join(FOLDER, "switchd.log")
         with open(self.log, "wb") as log:
             # pylint: disable=consider-using-with
             self.process = subprocess.Popen(
-                [os.environ["SWITCHD"], "-f", "-c", path, "-s", SOCKET],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [*argv, "-c", path], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, **popen)
         until(self._answers, "switchd answers", START_SECONDS)
 
     def _answers(self):
@@ -252,10 +270,9 @@ class Switch:
                                      f"{log.read()[-2000:]}")
         return self.ctl("switch", "show").returncode == 0
 
-    @staticmethod
-    def argv(*args):
+    def argv(self, *args):
         """The command line of a call."""
-        return [os.environ["SWITCHCTL"], "-s", SOCKET, *args]
+        return [os.environ["SWITCHCTL"], "-s", self.socket, *args]
 
     def ctl(self, *args):
         """Runs switchctl, whatever it answers."""
@@ -290,10 +307,9 @@ class Switch:
         until(lambda: self.ports()[name][field] >= was + by,
               f"{field} of {name} grows from {was} by {by}", seconds)
 
-    @staticmethod
-    def events():
+    def events(self):
         """Subscribes to the notifications."""
-        return Events()
+        return Events(self.socket)
 
     def pid(self):
         """The switch process: the monitor's child."""
@@ -396,9 +412,9 @@ class Lab:
         else:
             self.report(True, claim)
 
-    def switch(self, config):
+    def switch(self, config, **options):
         """Starts a switch; waits until it answers."""
-        self.switches.append(Switch(config))
+        self.switches.append(Switch(config, **options))
         return self.switches[-1]
 
     def end(self):

@@ -17,9 +17,6 @@ import subprocess
 import guest
 import lab
 
-NOBODY = 65534
-
-
 def start(name, profile, number, helper):
     """A guest that gets its device from the helper."""
     environment = {name: value for name, value in os.environ.items()
@@ -30,18 +27,7 @@ def start(name, profile, number, helper):
         f"tap,helper={helper} --br={profile}" if profile != "br0" else
         f"tap,helper={helper}",
         f"52:54:00:77:00:{number:02x}",
-        prefix=["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
-                "--clear-groups", "--bounding-set=-all",
-                "--inh-caps=-all", "--no-new-privs"],
-        env=environment)
-
-
-def privileges(pid):
-    """The user and the capabilities of a process."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file
-                      if ":\t" in line)
-    return fields["Uid"].split(), int(fields["CapEff"], 16)
+        prefix=lab.AS_NOBODY, env=environment)
 
 
 def test(place):
@@ -64,15 +50,15 @@ def test(place):
 
     with place.claim("qemu_needs_no_privilege"):
         for each in (a, b):
-            users, caps = privileges(each.process.pid)
-            assert users == [str(NOBODY)] * 4 and caps == 0, (users, caps)
+            users, caps = lab.privileges(each.process.pid)
+            assert users == [str(lab.NOBODY)] * 4 and caps == 0, (users, caps)
 
     with place.claim("qemus_user_can_not_open_the_control_socket"):
         client = os.path.join(lab.FOLDER, "switchctl")
         shutil.copy(os.environ["SWITCHCTL"], client)
         done = subprocess.run(
-            [client, "-s", lab.SOCKET, "switch", "show"], user=NOBODY,
-            group=NOBODY, extra_groups=[], capture_output=True, check=False)
+            [client, "-s", lab.SOCKET, "switch", "show"], user=lab.NOBODY,
+            group=lab.NOBODY, extra_groups=[], capture_output=True, check=False)
         assert done.returncode == 3, done
 
     with place.claim("guests_ping_each_other"):

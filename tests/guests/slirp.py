@@ -7,44 +7,14 @@ It gets its lease there and fetches a file from a web server of the namespace
 that the switch is in, while the switch process dies.
 """
 
-import functools
-import hashlib
-import http.server
 import os
 import signal
-import threading
 
 import guest
 import lab
-
-# Ours sets no route.
-LEASE = r"""printf '%s\n' '#!/bin/sh' '[ "$1" = bound ] || exit 0' \
-'ip addr add "$ip/$mask" dev "$interface"' \
-'ip route add default via "$router"' >/tmp/lease && chmod +x /tmp/lease &&
-ip link set eth0 up && udhcpc -i eth0 -n -q -t 10 -T 1 -s /tmp/lease""" \
-    .replace("\\\n", "").replace("\n", " ")
+import outside
 
 MEGABYTES = 8
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Doesn't say who asks."""
-
-    def log_message(self, *_):
-        pass
-
-
-def serve():
-    """A web server with a file; returns the file's SHA-256 sum."""
-    folder = os.path.join(lab.FOLDER, "www")
-    os.mkdir(folder)
-    data = os.urandom(MEGABYTES << 20)
-    with open(os.path.join(folder, "sent"), "wb") as file:
-        file.write(data)
-    server = http.server.ThreadingHTTPServer(
-        ("192.0.2.1", 80), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return hashlib.sha256(data).hexdigest()
 
 
 def switch_process(switch):
@@ -66,8 +36,7 @@ def test(place):
             answer = switch.ctl("port", "attach", "nat", "type=slirp")
             assert "not-built" in answer.stderr, answer.stderr
         return
-    lab.command("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
-    sent = serve()
+    sent = outside.serve(MEGABYTES)
 
     a = guest.qemu("a", lab.BOOT, f"tap,ifname=t1,script={lab.IFUP},"
                    f"downscript={lab.IFDOWN}", "52:54:00:77:00:01")
@@ -75,7 +44,7 @@ def test(place):
     a.ready()
 
     with place.claim("a_qemu_guest_gets_its_lease_by_slirp"):
-        a.check(LEASE)
+        a.check(outside.LEASE)
         address = a.check("ip -4 -o addr show dev eth0").split()[3]
         assert address == "10.0.2.15/24", address
 
@@ -87,12 +56,12 @@ def test(place):
                   "an address in fd00::/64")
 
     with place.claim("a_file_from_outside_arrives_unchanged"):
-        a.check(guest.FETCH.format("192.0.2.1"))
+        a.check(guest.FETCH.format(outside.ADDRESS))
         got = a.check("sha256sum /tmp/got").split()[0]
         assert got == sent, f"{sent} became {got}"
 
     with place.claim("one_arrives_unchanged_while_the_switch_process_dies"):
-        a.check("rm /tmp/got; { " + guest.FETCH.format("192.0.2.1") + "; } &")
+        a.check("rm /tmp/got; { " + guest.FETCH.format(outside.ADDRESS) + "; } &")
         lab.until(lambda: a.run("test -s /tmp/got")[0] == 0, "it comes")
         os.kill(switch_process(switch), signal.SIGKILL)
         came = int(a.check("stat -c %s /tmp/got"))

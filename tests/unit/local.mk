@@ -77,6 +77,7 @@ unit_tests += tests/unit/test_ledger
 unit_tests += tests/unit/test_portconf
 unit_tests += tests/unit/test_isolate
 unit_tests += tests/unit/test_roles
+unit_tests += tests/unit/test_isolate_rootless
 unit_tests += tests/unit/test_isolate_works
 EXTRA_DIST += tests/unit/isolate_fixture.h
 unit_tests += tests/unit/test_grants
