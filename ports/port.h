@@ -87,6 +87,7 @@ struct tap_params {
 	char address[64];	   /* host's side, "10.0.0.1/24"; "" = none */
 	bool handover;		   /* another program gets the descriptor */
 	uint32_t queues; /* receive queues, 2 to TAP_QUEUES_MAX; 0: one */
+	bool plain;	 /* no super-frames or partial checksums, either way */
 };
 
 struct netdev_params {

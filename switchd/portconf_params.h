@@ -89,6 +89,8 @@ extern const char *const portconf_roles[];
 			     "IP/length of the host's side (tap)"),            \
 		PARAM_INT("queues", 1, VHOST_QUEUES_MAX,                       \
 			  "for as many workers (tap, vhost-user)"),            \
+		PARAM_BOOL("offload",                                          \
+			   "super-frames, partial checksums cross it (tap)"),  \
 		PARAM_BOOL("promisc",                                          \
 			   "receive frames for any address (netdev)"),         \
 		PARAM_BOOL("force",                                            \

@@ -34,6 +34,7 @@ static const struct {
 	{ "mac", TYPE_TAP },
 	{ "address", TYPE_TAP },
 	{ "queues", TYPE_TAP | TYPE_VHOST_USER },
+	{ "offload", TYPE_TAP },
 	{ "promisc", TYPE_NETDEV },
 	{ "force", TYPE_NETDEV },
 	{ "fast-path", TYPE_NETDEV },
@@ -98,6 +99,7 @@ static int parse_tap(const json_t *p, struct port_request *rq,
 	snprintf(t->address, sizeof(t->address), "%s",
 		 rpc_get_string(p, "address", ""));
 	t->persist = rpc_get_bool(p, "persist", false);
+	t->plain = !rpc_get_bool(p, "offload", true);
 	t->queues = (uint32_t)rpc_get_int(p, "queues", 1);
 	if (t->queues > TAP_QUEUES_MAX)
 		return error_set(err, EINVAL, "out-of-range", "queues",
@@ -266,7 +268,8 @@ static bool same_tap(const struct port_request *x, const struct port_request *y)
 	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
 	       !strcmp(a->address, b->address) && a->mac == b->mac &&
 	       a->persist == b->persist && !strcmp(a->owner, b->owner) &&
-	       !strcmp(a->group, b->group) && a->queues == b->queues;
+	       !strcmp(a->group, b->group) && a->queues == b->queues &&
+	       a->plain == b->plain;
 }
 
 static bool same_netdev(const struct port_request *x,

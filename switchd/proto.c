@@ -239,7 +239,8 @@ bool proto_request_sane(const struct proto_msg *m)
 					     TEXT(slirp.hostfwd),
 					     TEXT(slirp.hostname) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
-					    FLAG(tap.handover) };
+					    FLAG(tap.handover),
+					    FLAG(tap.plain) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
 					       FLAG(netdev.force),
 					       FLAG(netdev.fast) };

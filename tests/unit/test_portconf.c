@@ -183,6 +183,8 @@ static void parameters_of_other_types_are_refused(void **state)
 	    "owner");
 	bad("{'type':'tap','file':'/x'}", "not-for-type", "file");
 	bad("{'type':'tap','promisc':true}", "not-for-type", "promisc");
+	bad("{'type':'netdev','ifname':'eth1','offload':false}", "not-for-type",
+	    "offload");
 	bad("{'type':'pcap','file':'/x','netns':'y'}", "not-for-type", "netns");
 	bad("{'type':'carrier-pigeon'}", "bad-value", "type");
 	bad("{'mode':'trunk'}", "missing-parameter", "type");
@@ -205,6 +207,9 @@ static void tap_takes_users_groups_and_addresses(void **state)
 	assert_true(t->mac == 0x020000000001ull);
 	assert_string_equal(t->netns, "blue");
 	assert_string_equal(t->address, "10.0.0.1/24");
+	assert_false(t->plain);
+	c = good("{'type':'tap','offload':false}");
+	assert_true(t->plain);
 	bad("{'type':'tap','ifname':'e\\u001b[31m'}", "bad-ifname", "ifname");
 	bad("{'type':'netdev','ifname':'\\u202e'}", "bad-ifname", "ifname");
 	bad("{'type':'tap','owner':''}", "no-such-user", "owner");
@@ -417,6 +422,8 @@ static void only_the_device_makes_two_configurations_different(void **state)
 	assert_true(portconf_same_device(&a, &b));
 	assert_false(portconf_same_device(&a, &c));
 	c = good("{'type':'tap','ifname':'tap0','persist':true}");
+	assert_false(portconf_same_device(&a, &c));
+	c = good("{'type':'tap','ifname':'tap0','offload':false}");
 	assert_false(portconf_same_device(&a, &c));
 	c = good("{'type':'netdev','ifname':'tap0'}");
 	assert_false(portconf_same_device(&a, &c));

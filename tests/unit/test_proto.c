@@ -316,6 +316,7 @@ static const struct place flags[] = {
 	PLACE("pcap", pcap.classic),	PLACE("pcap", pcap.segment),
 	PLACE("stream", given),		PLACE("vhost-user", vhost_user.client),
 	PLACE("slirp", slirp.loopback), PLACE("slirp", slirp.restricted),
+	PLACE("tap", tap.plain),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
