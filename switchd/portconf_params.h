@@ -79,6 +79,8 @@ extern const char *const portconf_roles[];
 			     "who may open it (tap, vhost-user, dgram)"),      \
 		PARAM_STRING("group", 63,                                      \
 			     "group that may (tap, vhost-user, dgram)"),       \
+		PARAM_STRING("socket-mode", 4,                                 \
+			     "its permissions, 0660 (vhost-user, dgram)"),     \
 		PARAM_BOOL("persist",                                          \
 			   "the device stays when the port goes (tap)"),       \
 		PARAM_STRING("netns", PORT_PATH_MAX - 1,                       \

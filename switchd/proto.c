@@ -253,7 +253,7 @@ bool proto_request_sane(const struct proto_msg *m)
 
 	if (!texts_end(rq, common, COUNT(common)) ||
 	    !flags_are(rq, common_flags, COUNT(common_flags)) ||
-	    (rq->given && !listen_ops_find(rq->type)))
+	    rq->socket_mode > 0777 || (rq->given && !listen_ops_find(rq->type)))
 		return false;
 	if (!strcmp(rq->type, "tap"))
 		return texts_end(rq, tap, COUNT(tap)) &&
