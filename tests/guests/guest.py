@@ -335,7 +335,8 @@ def transfer(source, sink, address, megabytes=8):
     """Moves a random file over TCP from one guest to the other, which
     fetches it from `address`. Returns both SHA-256 sums, made on either
     side."""
-    source.check(f"dd if=/dev/urandom of=/tmp/sent bs=1M count={megabytes}")
+    source.check("dd if=/dev/urandom of=/tmp/sent bs=64K "
+                 f"count={int(megabytes * 16)}")
     source.check("pidof httpd || httpd -h /tmp")
     sink.check(FETCH.format(address))
     return tuple(each.check(f"sha256sum {path}").split()[0]

@@ -3,7 +3,7 @@
 
     User-Mode Linux                        QEMU
       vec tap ------- [netdev tap]           tap, script= --- [netdev t2]
-      eth tuntap ---- [netdev tuntap]        stream --------- [stream st.1]
+      eth tuntap ---- [netdev tuntap]        socket, TCP ---- [stream st.1]
       vec raw, veth - [netdev raw]           stream,server=on [stream dial]
       vec bess ------ [seqpacket seq.1]      dgram, Unix ---- [dgram dgram]
       eth vde ------- [vde v.1]              dgram, UDP ----- [udp udp]
@@ -21,12 +21,12 @@ import lab
 NET = "10.77.0."
 GATEWAY = NET + "2"     # the NAT's
 HOST = NET + "254"
-MEGABYTES = 1
+MEGABYTES = 0.25        # those that lose frames are slow when all is busy
 
 CONFIG = {
     "daemon": {"allow": {"sockets": [f"{lab.FOLDER}/*", f"{lab.VHOST}/*"]}},
     "listeners": [
-        {"name": "st", "type": "stream", "listen": f"{lab.FOLDER}/st"},
+        {"name": "st", "type": "stream", "listen": "127.0.0.1:4446"},
         {"name": "seq", "type": "seqpacket", "listen": f"{lab.FOLDER}/seq"},
         {"name": "v", "type": "vde", "listen": f"{lab.FOLDER}/vde"},
         {"name": "u", "type": "uml", "listen": f"{lab.FOLDER}/u"}],
@@ -53,7 +53,7 @@ UML = {
     "vu": f"virtio_uml.device={lab.VHOST}/vu:1"}
 QEMU = {
     "t2": f"tap,ifname=t2,script={lab.IFUP},downscript={lab.IFDOWN}",
-    "st.1": f"stream,addr.type=unix,addr.path={lab.FOLDER}/st",
+    "st.1": "socket,connect=127.0.0.1:4446",
     "dial": f"stream,server=on,addr.type=unix,addr.path={lab.FOLDER}/dial",
     "dgram": f"dgram,local.type=unix,local.path={lab.FOLDER}/d.qemu,"
              f"remote.type=unix,remote.path={lab.FOLDER}/d.sw",
@@ -89,10 +89,10 @@ def start():
 
 
 def reaches(each, addresses):
-    """A guest pings all of them, by small frames and by full ones."""
+    """A guest pings all of them, by frames of full size."""
     missed = each.check(
-        f"for a in {' '.join(addresses)}; do for size in 56 1472; do "
-        "ping -c 1 -W 5 -s $size $a >/dev/null || echo $a $size; done; done")
+        f"for a in {' '.join(addresses)}; do "
+        "ping -c 1 -W 5 -s 1472 $a >/dev/null || echo $a; done")
     assert not missed, f"no answer from {missed}"
 
 
