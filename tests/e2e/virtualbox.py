@@ -1,6 +1,7 @@
 """A VirtualBox guest's network card as the host sees it: a stand-in.
 
 virtualbox.py CARD tunnel SPORT DEST DPORT
+virtualbox.py CARD vde NETWORK
 virtualbox.py CARD bridged DEVICE
 
 VirtualBox isn't in Debian. This does with frames what VirtualBox 7.0 does in
@@ -12,6 +13,9 @@ tunnel (Devices/Network/DrvUDPTunnel.cpp, Runtime/r3/udp.cpp)
     connected; a frame a datagram to DEST:DPORT, as long as it is, super-frames
     cut before. Whoever sends is heard. What is longer than 16384 bytes is cut
     short. A paused guest has no socket.
+
+vde (Devices/Network/DrvVDE.cpp)
+    What libvdeplug makes of NETWORK, FOLDER or FOLDER[PORT]; the same limit.
 
 bridged (HostDrivers/VBoxNetFlt/linux/VBoxNetFlt-linux.c)
     A handler of all frames of DEVICE, which becomes promiscuous. TCP
@@ -25,6 +29,7 @@ Prints "ready", then obeys a word a line on standard input: pause, resume
 (tunnel); report, which prints as JSON what came since the last one: "sources",
 "partial" frames (that went on so), "super" frames, "longest" of the others.
 """
+import ctypes
 import errno
 import fcntl
 import json
@@ -42,6 +47,8 @@ PACKET_OUTGOING, NEEDS_CSUM = 4, 1
 GSO_TCPV4, GSO_TCPV6 = 1, 4
 SIOCGIFMTU = 0x8921
 SO_RCVBUFFORCE = 33
+BUFFER = 16384  # bytes that the drivers have for a frame
+VDE_INTERFACE = 1  # LIBVDEPLUG_INTERFACE_VERSION
 
 
 class Link:
@@ -65,8 +72,6 @@ class Link:
 
 
 class Tunnel(Link):
-    BUFFER = 16384
-
     def __init__(self, sport, dest, dport):
         super().__init__()
         self.sport, self.dest = int(sport), (dest, int(dport))
@@ -86,9 +91,30 @@ class Tunnel(Link):
             self.socket.sendto(frame, self.dest)
 
     def receive(self):
-        data, source = self.socket.recvfrom(self.BUFFER)
+        data, source = self.socket.recvfrom(BUFFER)
         self.seen["sources"].add("%s:%d" % source)
         return self.came(data)
+
+
+class Vde(Link):
+    def __init__(self, network):
+        super().__init__()
+        self.library = ctypes.CDLL("libvdeplug.so.2")
+        connect = self.library.vde_open_real
+        connect.restype = ctypes.c_void_p
+        self.connection = ctypes.c_void_p(connect(
+            network.encode(), b"VirtualBOX", VDE_INTERFACE, None))
+        if not self.connection:
+            sys.exit(f"no connection to {network}")
+        self.socket = self.library.vde_datafd(self.connection)
+
+    def send(self, frame):
+        self.library.vde_send(self.connection, frame, len(frame), 0)
+
+    def receive(self):
+        buffer = ctypes.create_string_buffer(BUFFER)
+        got = self.library.vde_recv(self.connection, buffer, BUFFER, 0)
+        return self.came(buffer.raw[:got])
 
 
 class Bridged(Link):
@@ -153,7 +179,7 @@ def obey(link):
 
 def main(name, kind, *where):
     card = frames.open_tap(name, VNET)
-    link = {"tunnel": Tunnel, "bridged": Bridged}[kind](*where)
+    link = {"tunnel": Tunnel, "vde": Vde, "bridged": Bridged}[kind](*where)
     print("ready", flush=True)
     while True:
         fds = [card, sys.stdin] + ([link.socket] if link.socket else [])

@@ -1,11 +1,12 @@
 #!/bin/bash
 # VirtualBox's ways to a switch, by a stand-in that does with frames what it does
-# (virtualbox.py): its UDP tunnel, and "bridged" to a TAP of ours.
+# (virtualbox.py): its UDP tunnel, its VDE driver, and "bridged" to a TAP of ours.
 #
-#	g1 [10.0.0.1] UDP tunnel, 4445 ------- tun --+
-#	g2 [10.0.0.2] bridged -- vbox0, a TAP ---- vbox --+-- switchd
-#	vm [10.0.0.3] a TAP with all offloads ---- vm --+
-#	plug [10.0.0.4] vde_plug2tap ---------- v.1 --+
+#	g1 [10.0.0.1] UDP tunnel, 4445 --------- tun --+
+#	g2 [10.0.0.2] bridged -- vbox0, a TAP -- vbox -+-- switchd
+#	g4 [10.0.0.7] VDE ---------------------- v.9 --+
+#	vm [10.0.0.3] a TAP with all offloads -- vm ---+
+#	plug [10.0.0.4] vde_plug2tap ----------- v.1 --+
 . "$(dirname "$0")/tools.sh"
 
 HERE=$(dirname "$0")
@@ -113,6 +114,20 @@ no_answer() {
 	echo "$status"
 }
 
+# A datagram of the host's to g2 does arrive. (The answer to who has 10.0.0.2
+# would be for the host, which VirtualBox itself gives it.)
+host_says() {
+	sw_ip neigh replace 10.0.0.2 lladdr "$(guest_mac g2)" dev vbox0
+	ns_background g2 socat -u UDP-RECV:98 "CREATE:$T/said"
+	wait_until 5 listens_udp g2 98
+	ns_exec sw bash -c 'echo hello >/dev/udp/10.0.0.2/98'
+	wait_until 5 grep -qx hello "$T/said"
+}
+
+listens_udp() { # NAMESPACE PORT
+	ns_exec "$1" ss -Hlun "sport = :$2" | grep -q .
+}
+
 # Datagrams for which there was no socket, in the switch's namespace.
 unheard() {
 	ns_exec sw cat /proc/net/snmp |
@@ -171,6 +186,18 @@ claim "its port stays" ctl_is '.state == "up"' port show tun
 claim "when it goes on" order g1 resume
 claim "it is" wait_until 10 pings vm 10.0.0.1
 
+# ---- VDE ---------------------------------------------------------------------
+
+box g4 10.0.0.7/24 08:00:27:00:00:04 vde "$T/vde[9]"
+claim "a guest by the VDE driver has the port that it asks for" \
+	ctl_is '.description | test("^VirtualBOX ")' port show v.9
+claim "it reaches one with a TAP" pings g4 10.0.0.3
+claim "and one in a tunnel" pings g4 10.0.0.1
+claim "its ARP is the 42 bytes that it was" asks g4 vm 10.0.0.3
+all_cross g4 vm
+claim "a file of one with offloads arrives by TCP" arrives vm g4 10.0.0.7
+claim "and back" arrives g4 vm 10.0.0.3
+
 # ---- bridged to a TAP --------------------------------------------------------
 
 claim "a TAP for a guest to be bridged to" \
@@ -195,6 +222,7 @@ claim "the host itself can be on that device" arrives sw vm 10.0.0.3
 claim "without super-frames either" \
 	ctl_is '.rx.segments == .rx.frames' port show vbox
 claim "others have them" ctl_is '.rx.segments > .rx.frames' port show vm
+claim "what it sends to that guest gets there, its checksum whole" host_says
 sw_ip addr del 10.0.0.6/24 dev vbox0
 
 sw_ip link set vbox0 carrier off
