@@ -19,6 +19,7 @@ static struct unix_place local_place(const struct port_request *rq)
 		.type = SOCK_DGRAM,
 		.owner = rq->dgram.owner,
 		.group = rq->dgram.group,
+		.mode = rq->socket_mode,
 	};
 }
 

@@ -19,10 +19,11 @@
 
 #define BACKLOG 128
 /* What a VDE client needs there: it makes a socket of its own beside ours. */
-#define FOLDER_OWNER 0700
-#define FOLDER_GROUP 02770
-#define ID_NONE	     UINT32_MAX /* chown(2): leave it */
-#define SOCKETS_MAX  65536	/* looked at in a folder that goes */
+#define FOLDER_OWNER  0700
+#define FOLDER_GROUP  0070
+#define FOLDER_OTHERS (0007 | S_ISVTX) /* none takes another's away */
+#define ID_NONE	      UINT32_MAX       /* chown(2): leave it */
+#define SOCKETS_MAX   65536	       /* looked at in a folder that goes */
 
 const char *const listen_kinds[] = { "stream", "seqpacket", "vde", "uml",
 				     NULL };
@@ -134,7 +135,8 @@ static void find(const struct port_request *rq, struct where *w)
 						     ? SOCK_SEQPACKET
 						     : SOCK_STREAM,
 				     .owner = p->owner,
-				     .group = p->group };
+				     .group = p->group,
+				     .mode = rq->socket_mode };
 }
 
 static int check_inet(const struct port_request *rq, struct error *err)
@@ -148,12 +150,14 @@ static int check_inet(const struct port_request *rq, struct error *err)
 				 "address with a port, such as 127.0.0.1:4444 "
 				 "or [::1]:4444",
 				 p->address);
-	if (!*p->owner && !*p->group)
+	if (!*p->owner && !*p->group && !rq->socket_mode)
 		return 0;
 	return error_set(err, EINVAL, "not-for-type",
-			 *p->owner ? "owner" : "group",
-			 "an address belongs to nobody: owner and group are "
-			 "for paths");
+			 *p->owner   ? "owner"
+			 : *p->group ? "group"
+				     : "socket-mode",
+			 "an address belongs to nobody: owner, group and "
+			 "socket-mode are for paths");
 }
 
 int listen_check(const struct port_request *rq, struct error *err)
@@ -243,11 +247,26 @@ static int find_owner(const struct listen_params *p, uint32_t *uid,
 	return 0;
 }
 
+/* All for those who may connect, which takes writing to the socket. What is
+ * made there is the group's. */
+static mode_t folder_mode(const struct port_request *rq)
+{
+	mode_t may = rq->socket_mode, mode = FOLDER_OWNER;
+	bool group = *rq->listen.group != '\0';
+
+	if (may ? (may & S_IWGRP) != 0 : group)
+		mode |= FOLDER_GROUP;
+	if (may & S_IWOTH)
+		mode |= FOLDER_OTHERS;
+	return group ? mode | S_ISGID : mode;
+}
+
 /* Of one that was just made, and is nobody's yet. */
-static int give_folder(const struct listen_params *p, int parent,
+static int give_folder(const struct port_request *rq, int parent,
 		       const char *name, const struct unix_place *at,
 		       struct error *err)
 {
+	const struct listen_params *p = &rq->listen;
 	uint32_t uid, gid;
 	int fd, r = find_owner(p, &uid, &gid, err);
 
@@ -264,7 +283,7 @@ static int give_folder(const struct listen_params *p, int parent,
 			      strerror(errno),
 			      privilege_hint(PRIVILEGE_CHOWN, errno));
 	/* Behind it, since chown may take the set-group-ID bit. */
-	else if (fchmod(fd, *p->group ? FOLDER_GROUP : FOLDER_OWNER) < 0)
+	else if (fchmod(fd, folder_mode(rq)) < 0)
 		r = unix_socket_cannot(err, errno, "set the mode of", at);
 	close(fd);
 	return r;
@@ -289,7 +308,7 @@ static int make_folder(const struct port_request *rq, struct port_grant *grant,
 	if (grant->undo.existed && errno != EEXIST)
 		r = unix_socket_cannot(err, errno, "make the folder", &at);
 	else if (!grant->undo.existed)
-		r = give_folder(&rq->listen, parent, name, &at, err);
+		r = give_folder(rq, parent, name, &at, err);
 	if (r < 0) {
 		if (!grant->undo.existed)
 			(void)unlinkat(parent, name, AT_REMOVEDIR);

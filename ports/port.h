@@ -87,6 +87,7 @@ struct tap_params {
 	char address[64];	   /* host's side, "10.0.0.1/24"; "" = none */
 	bool handover;		   /* another program gets the descriptor */
 	uint32_t queues; /* receive queues, 2 to TAP_QUEUES_MAX; 0: one */
+	bool plain;	 /* no super-frames or partial checksums, either way */
 };
 
 struct netdev_params {
@@ -140,7 +141,6 @@ struct vde_params {
 	char folder[PORT_PATH_MAX]; /* where our socket is bound */
 	uint8_t peer[110];	    /* the client's sockaddr_un, as it came */
 	uint16_t number;	    /* of the port; 0: any */
-	uint16_t mode;		    /* permissions of our socket */
 };
 
 /* NAT by a process of ours: ports/slirp_config.h says what they mean. */
@@ -186,6 +186,9 @@ struct port_request {
 	 * it from then on. Where acquire fails it's the caller's, still open.
 	 */
 	bool given;
+	/* Permissions of the socket that is made (vhost-user, dgram, listen),
+	 * 0001 to 0777; 0: as owner and group have it. */
+	uint32_t socket_mode;
 };
 
 /* What has to be put back on release; meaning belongs to the type. */

@@ -208,6 +208,16 @@ uint32_t tap_set_offloads(int fd)
 	return PORT_TX_CSUM | (PORT_TX_ALL_GSO & ~PORT_TX_USO);
 }
 
+/* A persistent device may have somebody's. */
+static int clear_offloads(const struct port_request *rq, int fd,
+			  struct error *err)
+{
+	return ioctl(fd, TUNSETOFFLOAD, 0) < 0
+		       ? cannot(err, errno, "offload", "turn off offloads of",
+				rq)
+		       : 0;
+}
+
 static int set_ownership(const struct port_request *rq, int fd,
 			 struct error *err)
 {
@@ -233,6 +243,7 @@ static int set_descriptor(const struct port_request *rq,
 			  struct port_grant *grant, struct error *err)
 {
 	int fd = grant->fd[0], size = (int)ETHER_VNET_LEN, sndbuf = INT_MAX;
+	int r = 0;
 
 	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
 		return cannot(err, errno, NULL, "set the header size of", rq);
@@ -240,8 +251,11 @@ static int set_descriptor(const struct port_request *rq,
 	if (ioctl(fd, TUNSETSNDBUF, &sndbuf) < 0)
 		return cannot(err, errno, NULL, "set the send buffer of", rq);
 	grant->vnet_len = ETHER_VNET_LEN;
-	grant->tx_offloads = tap_set_offloads(fd);
-	return set_ownership(rq, fd, err);
+	if (rq->tap.plain)
+		r = clear_offloads(rq, fd, err);
+	else
+		grant->tx_offloads = tap_set_offloads(fd);
+	return r < 0 ? r : set_ownership(rq, fd, err);
 }
 
 static int set_carrier(const struct port_request *rq, struct port_grant *grant,

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -218,6 +217,8 @@ static int give_away(const struct unix_place *at, int file, uint32_t uid,
 	mode_t mode = *at->group ? MODE_GROUP : MODE_OWNER;
 	char link[32];
 
+	if (at->mode)
+		mode = at->mode;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", file);
 	if (chmod(link, mode) < 0)
 		return unix_socket_cannot(err, errno, "set the mode of", at);

@@ -9,7 +9,7 @@
  *
  * A socket that is bound takes the place of one that nobody has open any more,
  * and of nothing else. It is its maker's alone (0600), or a user's and a
- * group's who are named (0600, 0660 with a group).
+ * group's who are named (0600, 0660 with a group), unless a mode is given.
  *
  * Errors have a reason word and the parameter `param` as path: bad-path (no
  * absolute path of a file, a name that is too long, what the system says),
@@ -26,12 +26,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A path that somebody has named, and what is to be there. */
 struct unix_place {
 	const char *path, *param;
 	int type;		   /* SOCK_STREAM, SOCK_DGRAM, .. */
 	const char *owner, *group; /* of what is bound there; "" = not set */
+	uint32_t mode;		   /* the same, 0001 to 0777; 0 = not set */
 };
 
 /* A bound socket and its file (O_PATH), whose inode isn't another's as long as

@@ -18,14 +18,17 @@
 #define BACKLOG	    8	 /* there is one front end at a time, and probes */
 #define MTU_DEFAULT 1500 /* a bridge's; nobody says what the guest has */
 
-static struct unix_place place(const struct vhost_user_params *p)
+static struct unix_place place(const struct port_request *rq)
 {
+	const struct vhost_user_params *p = &rq->vhost_user;
+
 	return (struct unix_place){
 		.path = p->path,
 		.param = "path",
 		.type = SOCK_STREAM,
 		.owner = p->owner,
 		.group = p->group,
+		.mode = rq->socket_mode,
 	};
 }
 
@@ -85,9 +88,11 @@ static int check_params(const struct port_request *rq, struct error *err)
 		return error_set(err, EINVAL, "bad-value", "queues",
 				 "there are %d pairs of queues at most",
 				 VHOST_QUEUES_MAX);
-	if (p->client && (*p->owner || *p->group))
+	if (p->client && (*p->owner || *p->group || rq->socket_mode))
 		return error_set(err, EINVAL, "bad-value",
-				 *p->owner ? "owner" : "group",
+				 *p->owner   ? "owner"
+				 : *p->group ? "group"
+					     : "socket-mode",
 				 "who connects doesn't own the socket");
 	return 0;
 }
@@ -117,7 +122,7 @@ static int fill_grant(const struct port_request *rq, struct port_grant *grant,
 		      const char *name, struct error *err)
 {
 	const struct vhost_user_params *p = &rq->vhost_user;
-	const struct unix_place at = place(p);
+	const struct unix_place at = place(rq);
 	int folder = grant->fd[VHOST_GRANT_FOLDER], r;
 	struct unix_socket l = { -1, -1 };
 
@@ -142,7 +147,7 @@ int vhost_user_acquire(const struct port_request *rq, struct port_grant *grant,
 		       struct error *err)
 {
 	struct error said = { .err = 0 };
-	const struct unix_place at = place(&rq->vhost_user);
+	const struct unix_place at = place(rq);
 	const char *name = NULL;
 	int folder = -1, state = -1, r = check_params(rq, &said);
 
@@ -205,7 +210,7 @@ static int connect_again(const struct port_request *rq,
 			 struct port_grant *grant, const char *name,
 			 struct error *err)
 {
-	const struct unix_place at = place(&rq->vhost_user);
+	const struct unix_place at = place(rq);
 	int fd, r = dial(&at, grant->fd[VHOST_GRANT_FOLDER], name, &fd, err);
 
 	if (r == 0)
@@ -219,7 +224,7 @@ static int connect_again(const struct port_request *rq,
 static int listen_again(const struct port_request *rq, struct port_grant *grant,
 			const char *name, struct error *err)
 {
-	const struct unix_place at = place(&rq->vhost_user);
+	const struct unix_place at = place(rq);
 	struct unix_socket l;
 	int r = listen_anew(&at, grant->fd[VHOST_GRANT_FOLDER], name,
 			    grant->fd[VHOST_GRANT_FILE], &l, err);
@@ -237,7 +242,7 @@ int vhost_user_renew(const struct port_request *rq, struct port_grant *grant,
 		     struct error *err)
 {
 	const struct vhost_user_params *p = &rq->vhost_user;
-	const struct unix_place at = place(p);
+	const struct unix_place at = place(rq);
 	const char *name = unix_socket_name(&at, err);
 
 	if (!name)

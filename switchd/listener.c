@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "switchd/broker.h"
 #include "switchd/listener_internal.h"
+#include "switchd/portconf_types.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ const struct rpc_param listener_params[] = {
 	  .summary = "where: /PATH, ADDR:PORT (stream), a folder (vde)" },
 	PARAM_STRING("owner", 63, "who may connect"),
 	PARAM_STRING("group", 63, "group that may connect"),
+	PARAM_STRING("socket-mode", 4, "permissions of the socket, 0660"),
 	PARAM_INT("max", 1, LISTENER_PORTS_MAX, "ports at a time"),
 	PARAM_INT("rate", 1, LISTENER_RATE_MAX, "new connections a second"),
 	PORTCONF_COMMON_PARAMS,
@@ -126,8 +128,9 @@ struct listener *listener_next(const struct sw *sw, const struct listener *last)
  */
 static json_t *common_of(const json_t *params)
 {
-	static const char *const own[] = { "name",  "type", "listen", "owner",
-					   "group", "max",  "rate" };
+	static const char *const own[] = { "name",  "type",  "listen",
+					   "owner", "group", "socket-mode",
+					   "max",   "rate" };
 	json_t *common = json_copy((json_t *)(uintptr_t)params);
 
 	for (unsigned int i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -168,6 +171,8 @@ static int parse_address(const json_t *params, struct listener *l,
 
 	if (r == 0)
 		r = copy_name(p->group, params, "group", "no-such-group", err);
+	if (r == 0)
+		r = portconf_socket_mode(params, &l->rq.socket_mode, err);
 	if (r < 0)
 		return r;
 	p->kind = l->ops->kind;
@@ -431,7 +436,8 @@ bool listener_same_socket(const struct listener *l, const json_t *params)
 	b = &now.rq.listen;
 	return parse_own(l->name, params, &now, &ignored) == 0 &&
 	       l->ops == now.ops && !strcmp(a->address, b->address) &&
-	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group);
+	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group) &&
+	       l->rq.socket_mode == now.rq.socket_mode;
 }
 
 int listener_change(struct sw *sw, struct listener *l, const json_t *params,

@@ -79,6 +79,8 @@ extern const char *const portconf_roles[];
 			     "who may open it (tap, vhost-user, dgram)"),      \
 		PARAM_STRING("group", 63,                                      \
 			     "group that may (tap, vhost-user, dgram)"),       \
+		PARAM_STRING("socket-mode", 4,                                 \
+			     "its permissions, 0660 (vhost-user, dgram)"),     \
 		PARAM_BOOL("persist",                                          \
 			   "the device stays when the port goes (tap)"),       \
 		PARAM_STRING("netns", PORT_PATH_MAX - 1,                       \
@@ -89,6 +91,8 @@ extern const char *const portconf_roles[];
 			     "IP/length of the host's side (tap)"),            \
 		PARAM_INT("queues", 1, VHOST_QUEUES_MAX,                       \
 			  "for as many workers (tap, vhost-user)"),            \
+		PARAM_BOOL("offload",                                          \
+			   "super-frames, partial checksums cross it (tap)"),  \
 		PARAM_BOOL("promisc",                                          \
 			   "receive frames for any address (netdev)"),         \
 		PARAM_BOOL("force",                                            \

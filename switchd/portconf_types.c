@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* As bits; in the order of portconf_types. */
 enum port_type {
@@ -29,11 +30,13 @@ static const struct {
 	{ "ifname", TYPE_TAP | TYPE_NETDEV },
 	{ "owner", TYPE_TAP | TYPE_VHOST_USER | TYPE_DGRAM },
 	{ "group", TYPE_TAP | TYPE_VHOST_USER | TYPE_DGRAM },
+	{ "socket-mode", TYPE_VHOST_USER | TYPE_DGRAM },
 	{ "persist", TYPE_TAP },
 	{ "netns", TYPE_TAP },
 	{ "mac", TYPE_TAP },
 	{ "address", TYPE_TAP },
 	{ "queues", TYPE_TAP | TYPE_VHOST_USER },
+	{ "offload", TYPE_TAP },
 	{ "promisc", TYPE_NETDEV },
 	{ "force", TYPE_NETDEV },
 	{ "fast-path", TYPE_NETDEV },
@@ -85,6 +88,22 @@ static int parse_owner(const json_t *p, char owner[64], char group[64],
 	return 0;
 }
 
+int portconf_socket_mode(const json_t *p, uint32_t *mode, struct error *err)
+{
+	const char *text = rpc_get_string(p, "socket-mode", NULL);
+	char *end = NULL;
+	unsigned long value = text ? strtoul(text, &end, 8) : 0;
+
+	*mode = (uint32_t)value;
+	if (!text || (*text >= '0' && *text <= '7' && !*end && value > 0 &&
+		      value <= 0777))
+		return 0;
+	return error_set(err, EINVAL, "bad-value", "socket-mode",
+			 "\"%.10s\" isn't how chmod has permissions of a "
+			 "socket: write 0660 or so",
+			 text);
+}
+
 static int parse_tap(const json_t *p, struct port_request *rq,
 		     struct error *err)
 {
@@ -98,6 +117,7 @@ static int parse_tap(const json_t *p, struct port_request *rq,
 	snprintf(t->address, sizeof(t->address), "%s",
 		 rpc_get_string(p, "address", ""));
 	t->persist = rpc_get_bool(p, "persist", false);
+	t->plain = !rpc_get_bool(p, "offload", true);
 	t->queues = (uint32_t)rpc_get_int(p, "queues", 1);
 	if (t->queues > TAP_QUEUES_MAX)
 		return error_set(err, EINVAL, "out-of-range", "queues",
@@ -155,6 +175,20 @@ static int parse_pcap(const json_t *p, struct port_request *rq,
 	return 0;
 }
 
+/* Its socket is somebody else's. */
+static int check_client(const json_t *p, struct error *err)
+{
+	static const char *const own[] = { "owner", "group", "socket-mode" };
+
+	for (unsigned int i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (json_object_get(p, own[i]))
+			return error_set(err, EINVAL, "not-for-role", own[i],
+					 "with role=client the socket is the "
+					 "front end's: %s is for role=server",
+					 own[i]);
+	return 0;
+}
+
 static int parse_vhost_user(const json_t *p, struct port_request *rq,
 			    struct error *err)
 {
@@ -172,13 +206,8 @@ static int parse_vhost_user(const json_t *p, struct port_request *rq,
 	v->queues = (uint32_t)rpc_get_int(p, "queues", 1);
 	if (parse_owner(p, v->owner, v->group, err) < 0)
 		return -ENOENT;
-	if (v->client && (*v->owner || *v->group))
-		return error_set(err, EINVAL, "not-for-role",
-				 *v->owner ? "owner" : "group",
-				 "with role=client the socket is the front "
-				 "end's: %s is for role=server",
-				 *v->owner ? "owner" : "group");
-	return 0;
+	return v->client ? check_client(p, err)
+			 : portconf_socket_mode(p, &rq->socket_mode, err);
 }
 
 /* Both of a type that is between two ends. */
@@ -224,7 +253,8 @@ static int parse_dgram(const json_t *p, struct port_request *rq,
 				 "two sockets");
 	snprintf(d->local, sizeof(d->local), "%s", local);
 	snprintf(d->remote, sizeof(d->remote), "%s", remote);
-	return parse_owner(p, d->owner, d->group, err);
+	r = portconf_socket_mode(p, &rq->socket_mode, err);
+	return r < 0 ? r : parse_owner(p, d->owner, d->group, err);
 }
 
 static int parse_stream(const json_t *p, struct port_request *rq,
@@ -266,7 +296,8 @@ static bool same_tap(const struct port_request *x, const struct port_request *y)
 	return !strcmp(a->ifname, b->ifname) && !strcmp(a->netns, b->netns) &&
 	       !strcmp(a->address, b->address) && a->mac == b->mac &&
 	       a->persist == b->persist && !strcmp(a->owner, b->owner) &&
-	       !strcmp(a->group, b->group) && a->queues == b->queues;
+	       !strcmp(a->group, b->group) && a->queues == b->queues &&
+	       a->plain == b->plain;
 }
 
 static bool same_netdev(const struct port_request *x,
@@ -296,7 +327,7 @@ static bool same_vhost_user(const struct port_request *x,
 
 	return !strcmp(a->path, b->path) && a->client == b->client &&
 	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group) &&
-	       a->queues == b->queues;
+	       x->socket_mode == y->socket_mode && a->queues == b->queues;
 }
 
 static bool same_udp(const struct port_request *x, const struct port_request *y)
@@ -311,7 +342,8 @@ static bool same_dgram(const struct port_request *x,
 	const struct dgram_params *a = &x->dgram, *b = &y->dgram;
 
 	return !strcmp(a->local, b->local) && !strcmp(a->remote, b->remote) &&
-	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group);
+	       !strcmp(a->owner, b->owner) && !strcmp(a->group, b->group) &&
+	       x->socket_mode == y->socket_mode;
 }
 
 static bool same_stream(const struct port_request *x,

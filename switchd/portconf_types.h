@@ -23,6 +23,11 @@ int portconf_type_params(const json_t *p, const char *type, struct error *err)
 int portconf_type_parse(const json_t *p, struct port_request *rq,
 			struct error *err) __attribute__((warn_unused_result));
 
+/* The parameter socket-mode, also a listener's, into *mode; 0 where it isn't
+ * given. Returns 0, or -EINVAL with *err: bad-value. */
+int portconf_socket_mode(const json_t *p, uint32_t *mode, struct error *err)
+	__attribute__((warn_unused_result));
+
 /* Are both for the same device, so that a port can go from one to the other
  * without a new one? */
 bool portconf_type_same(const struct port_request *x,

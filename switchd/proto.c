@@ -239,7 +239,8 @@ bool proto_request_sane(const struct proto_msg *m)
 					     TEXT(slirp.hostfwd),
 					     TEXT(slirp.hostname) };
 	static const size_t tap_flags[] = { FLAG(tap.persist),
-					    FLAG(tap.handover) };
+					    FLAG(tap.handover),
+					    FLAG(tap.plain) };
 	static const size_t netdev_flags[] = { FLAG(netdev.promisc),
 					       FLAG(netdev.force),
 					       FLAG(netdev.fast) };
@@ -252,7 +253,7 @@ bool proto_request_sane(const struct proto_msg *m)
 
 	if (!texts_end(rq, common, COUNT(common)) ||
 	    !flags_are(rq, common_flags, COUNT(common_flags)) ||
-	    (rq->given && !listen_ops_find(rq->type)))
+	    rq->socket_mode > 0777 || (rq->given && !listen_ops_find(rq->type)))
 		return false;
 	if (!strcmp(rq->type, "tap"))
 		return texts_end(rq, tap, COUNT(tap)) &&

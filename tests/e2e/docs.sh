@@ -2,7 +2,7 @@
 # What the documents say is so: the protocol's page has the methods, parameters,
 # drop reasons, events and reasons of errors that the daemon has, no more and no
 # less; the configuration's page has its keys, and its examples load; the
-# README's commands run as they stand.
+# README's commands run as they stand, and its table of guests has tests.
 #
 #	host [sw0] --+-- switchd -- eth1 -- [veth 192.0.2.1] wire
 #	vm0 [tap] ---+
@@ -169,6 +169,28 @@ def check_conf():
     return same(items(page, "Cm"), keys) and good
 
 
+def check_guests():
+    """The README's table of guests: its tests are there, and so are all
+    types of ports and kinds of listeners, a guest's or not."""
+    table = re.search(r"^program +port +test\n([- ]+)\n(.*?)\n\n",
+                      read("README"), re.S | re.M)
+    at, test = (m.start() for m in list(re.finditer("-+", table[1]))[1:])
+    good, types = True, set()
+    for line in table[2].splitlines():
+        types.add(line[at:test].strip())
+        for name in line[test:].replace(",", " ").split():
+            if not any(os.access(f"{SRC}/tests/{path}", os.X_OK) for path in
+                       (f"guests/{name}.py", f"e2e/{name}.sh")):
+                print(f"no such test: {name}")
+                good = False
+    types -= {"", "(not tried)"}
+    known = {value for m in call(SOCKET, "rpc", "discover")["methods"]
+             if m["name"] in ("port.attach", "listener.add")
+             for p in m["params"] if p["name"] == "type"
+             for value in p["schema"]["enum"]}
+    return same(types, known - {"dummy", "pcap"}) and good
+
+
 def examples():
     """Writes the configurations in the page to files."""
     blocks = [b for b in re.findall(
@@ -213,6 +235,8 @@ claim "switchd-protocol(7) has the events" check check_events
 claim "switchd-protocol(7) has the reasons of errors" check check_reasons
 claim "and the roles that methods need" check check_roles
 claim "switchd.conf(5) has the keys of the configuration" check check_conf
+claim "the README's table of guests has all types, and tests that there are" \
+	check check_guests
 claim "the switch ends" switchd_stop
 
 # ---- examples --------------------------------------------------------------

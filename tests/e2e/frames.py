@@ -32,9 +32,8 @@ def packet_socket(iface):
     return s
 
 
-def receive(s):
-    """A frame with the tag that the kernel took out of it put back."""
-    data, control, _, _ = s.recvmsg(65536, 256)
+def with_tag(data, control):
+    """A frame with the tag put back that the kernel took out of it."""
     for level, kind, value in control:
         if level != SOL_PACKET or kind != PACKET_AUXDATA:
             continue
@@ -44,6 +43,11 @@ def receive(s):
                 tpid = 0x8100
             data = data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
     return data
+
+
+def receive(s):
+    data, control, _, _ = s.recvmsg(65536, 256)
+    return with_tag(data, control)
 
 
 def frames_until(s, deadline, prefix):
@@ -74,12 +78,18 @@ def sniff(iface, seconds, count, prefix=""):
     return 1
 
 
-def hold(iface, seconds, *frames, vnet=12):
+def open_tap(iface, vnet):
+    """A TAP's descriptor, as QEMU has one, with so many bytes of header."""
     tap = os.open("/dev/net/tun", os.O_RDWR)
     flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if vnet else 0)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", iface.encode(), flags))
     if vnet:
         fcntl.ioctl(tap, TUNSETVNETHDRSZ, struct.pack("i", vnet))
+    return tap
+
+
+def hold(iface, seconds, *frames, vnet=12):
+    tap = open_tap(iface, vnet)
     print("ready", flush=True)
     deadline = time.monotonic() + float(seconds)
     sys.stdin.readline()  # the port is attached

@@ -60,6 +60,11 @@ claim_equal "a socket is for root" "socket root 600" \
 claim "one for a group" listen grp type=stream listen="$D/grp" group=daemon
 claim_equal "is for that, too" "root daemon 660" \
 	"$(stat -c '%U %G %a' "$D/grp")"
+claim "one for all" listen all type=seqpacket listen="$D/all" socket-mode=666
+claim_equal "is that" "root 666" "$(stat -c '%U %a' "$D/all")"
+claim "with that as parameter" listener_is all \
+	'.parameters."socket-mode" == "666"'
+claim "and goes" ctl listener remove all
 claim "and goes again" ctl listener remove grp
 claim "with its socket" test ! -e "$D/grp"
 claim "both are events" wait_until 5 event_seen listener.removed \
@@ -73,6 +78,10 @@ before=$(ls "$D" "$T/other")
 refused "without an address" 'missing-parameter' type=stream
 refused "without a kind" 'missing-parameter' listen="$D/bad"
 refused "of another kind" 'bad-value' type=tap listen="$D/bad"
+refused "a mode that is none" 'bad-value.*socket-mode' type=stream \
+	listen="$D/bad" socket-mode=rw
+refused "a mode of an address" 'not-for-type.*socket-mode' type=stream \
+	listen=127.0.0.1:4446 socket-mode=666
 refused "a relative path" 'bad-value' type=seqpacket listen=bad
 refused "records by TCP" 'bad-value' type=seqpacket listen=127.0.0.1:4446
 refused "an address without a port" 'bad-value' type=stream listen=127.0.0.1

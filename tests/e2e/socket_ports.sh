@@ -136,9 +136,9 @@ peer_done >&2 || true
 # ---- Unix sockets ------------------------------------------------------------
 
 claim "a port before there is anybody" attach d dgram "$D/switch" "$D/peer" \
-	group=daemon
+	group=daemon socket-mode=0620
 claim "waits" state_is d no-carrier
-claim_equal "its socket is for the group" "socket root daemon 660" \
+claim_equal "its socket is for the group to send to" "socket root daemon 620" \
 	"$(stat -c '%F %U %G %a' "$D/switch")"
 claim "another port can't have it" says 'path-attached' \
 	attach bad dgram "$D/switch" "$D/b"

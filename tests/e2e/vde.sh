@@ -227,6 +227,14 @@ claim "an event says why" event_seen listener.refused \
 	'.name == "w" and (.message | test("that isn.t the client.s"))'
 over his
 
+ctl listener add x type=vde listen="$T/x" socket-mode=666 >&2
+claim_equal "a folder can be everybody's, as vde_switch -m 666 has it" \
+	"1777 666" "$(stat -c '%a' "$T/x" "$T/x/ctl" | xargs)"
+client hers "${NOBODY[@]}" vde_plug "vde://$T/x"
+claim "who get in" has_port_soon x.1
+claim "as who they are" ctl_is '.peer.uid == 65534' port show x.1
+over hers
+
 # ---- uml_switch's protocol -----------------------------------------------------
 
 client uml ns_exec sw "${CLIENT[@]}" "$T/uml.ctl" uml

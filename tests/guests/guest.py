@@ -272,10 +272,11 @@ def uml(name, folder, transport, **popen):
     """Starts a User-Mode Linux guest. `transport` is the argument that
     makes its network device, e.g. "vec0:transport=tap,ifname=t1"."""
     environment = dict(os.environ, **uml_environment(folder))
+    # Its drivers' complaints would be among a command's output (quiet is 4).
     return Guest(name, [
         "linux.uml", "mem=128M", f"initrd={folder}/uml.cpio", "rdinit=/init",
-        "root=/dev/ram0", "quiet", "con=null", "con0=fd:0,fd:1", "ssl=null",
-        f"umid={name}", transport], env=environment, **popen)
+        "root=/dev/ram0", "loglevel=1", "con=null", "con0=fd:0,fd:1",
+        "ssl=null", f"umid={name}", transport], env=environment, **popen)
 
 
 # busybox's wget doesn't work without the shared libraries of libc's resolver:
@@ -334,7 +335,8 @@ def transfer(source, sink, address, megabytes=8):
     """Moves a random file over TCP from one guest to the other, which
     fetches it from `address`. Returns both SHA-256 sums, made on either
     side."""
-    source.check(f"dd if=/dev/urandom of=/tmp/sent bs=1M count={megabytes}")
+    source.check("dd if=/dev/urandom of=/tmp/sent bs=64K "
+                 f"count={int(megabytes * 16)}")
     source.check("pidof httpd || httpd -h /tmp")
     sink.check(FETCH.format(address))
     return tuple(each.check(f"sha256sum {path}").split()[0]

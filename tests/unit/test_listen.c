@@ -146,6 +146,46 @@ static void folder_that_was_made_goes_when_the_rest_fails(void **state)
 	assert_int_equal(access(path("v"), F_OK), -1);
 }
 
+static mode_t mode_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path(name), &st), 0);
+	return st.st_mode & 07777;
+}
+
+static void folder_is_for_those_who_may_connect(void **state)
+{
+	/* The mode that is asked for, with a group; then socket and folder. */
+	static const struct {
+		uint32_t mode;
+		bool group;
+		mode_t ctl, folder;
+	} all[] = {
+		{ 0, false, 0600, 0700 },     { 0, true, 0660, 02770 },
+		{ 0600, false, 0600, 0700 },  { 0600, true, 0600, 02700 },
+		{ 0660, false, 0660, 0770 },  { 0660, true, 0660, 02770 },
+		{ 0666, false, 0666, 01777 }, { 0666, true, 0666, 03777 },
+		{ 0777, false, 0777, 01777 }, { 0644, false, 0644, 0700 },
+		{ 0606, false, 0606, 01707 },
+	};
+	struct port_request rq = request(LISTEN_VDE, path("v"));
+	struct port_grant grant;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		rq.socket_mode = all[i].mode;
+		rq.listen.group[0] = '\0';
+		if (all[i].group)
+			snprintf(rq.listen.group, sizeof(rq.listen.group), "%d",
+				 (int)getegid());
+		acquired(&rq, &grant);
+		assert_int_equal(mode_of("v/ctl"), all[i].ctl);
+		assert_int_equal(mode_of("v"), all[i].folder);
+		port_ops_listen.release(&rq, &grant);
+	}
+}
+
 static void address_is_listened_on(void **state)
 {
 	struct port_request rq = request(LISTEN_STREAM, "127.0.0.1:48211");
@@ -157,6 +197,9 @@ static void address_is_listened_on(void **state)
 	socklen_t len = sizeof(one);
 
 	(void)state;
+	rq.socket_mode = 0666;
+	refused(&rq, "not-for-type", "socket-mode");
+	rq.socket_mode = 0;
 	acquired(&rq, &grant);
 	refused(&rq, "in-use", "listen");
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -227,6 +270,7 @@ int main(void)
 		TEST(path_is_listened_on_and_goes_with_its_grant),
 		TEST(folder_is_made_and_goes_if_nothing_of_others_is_in_it),
 		TEST(folder_that_was_made_goes_when_the_rest_fails),
+		TEST(folder_is_for_those_who_may_connect),
 		TEST(address_is_listened_on),
 		TEST(what_makes_no_sense_is_refused),
 		TEST(only_a_connection_of_the_right_kind_fits),

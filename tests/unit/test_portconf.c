@@ -183,6 +183,8 @@ static void parameters_of_other_types_are_refused(void **state)
 	    "owner");
 	bad("{'type':'tap','file':'/x'}", "not-for-type", "file");
 	bad("{'type':'tap','promisc':true}", "not-for-type", "promisc");
+	bad("{'type':'netdev','ifname':'eth1','offload':false}", "not-for-type",
+	    "offload");
 	bad("{'type':'pcap','file':'/x','netns':'y'}", "not-for-type", "netns");
 	bad("{'type':'carrier-pigeon'}", "bad-value", "type");
 	bad("{'mode':'trunk'}", "missing-parameter", "type");
@@ -205,6 +207,9 @@ static void tap_takes_users_groups_and_addresses(void **state)
 	assert_true(t->mac == 0x020000000001ull);
 	assert_string_equal(t->netns, "blue");
 	assert_string_equal(t->address, "10.0.0.1/24");
+	assert_false(t->plain);
+	c = good("{'type':'tap','offload':false}");
+	assert_true(t->plain);
 	bad("{'type':'tap','ifname':'e\\u001b[31m'}", "bad-ifname", "ifname");
 	bad("{'type':'netdev','ifname':'\\u202e'}", "bad-ifname", "ifname");
 	bad("{'type':'tap','owner':''}", "no-such-user", "owner");
@@ -250,6 +255,7 @@ static void vhost_user_is_a_socket_that_somebody_may_connect_to(void **state)
 	assert_int_equal(v->queues, 8);
 	assert_string_equal(v->owner, "alice");
 	assert_string_equal(v->group, "1234");
+	assert_int_equal(c.request.socket_mode, 0);
 	c = good("{'type':'vhost-user','path':'/run/s','role':'client'}");
 	assert_true(v->client);
 }
@@ -275,6 +281,9 @@ static void each_mistake_about_the_socket_has_a_name(void **state)
 	    "not-for-role", "owner");
 	bad("{'type':'vhost-user','path':'/s','role':'client','group':'x'}",
 	    "not-for-role", "group");
+	bad("{'type':'vhost-user','path':'/s','role':'client',"
+	    "'socket-mode':'600'}",
+	    "not-for-role", "socket-mode");
 	bad("{'type':'vhost-user','path':'/s','ifname':'tap0'}", "not-for-type",
 	    "ifname");
 	bad("{'type':'tap','path':'/s'}", "not-for-type", "path");
@@ -418,6 +427,8 @@ static void only_the_device_makes_two_configurations_different(void **state)
 	assert_false(portconf_same_device(&a, &c));
 	c = good("{'type':'tap','ifname':'tap0','persist':true}");
 	assert_false(portconf_same_device(&a, &c));
+	c = good("{'type':'tap','ifname':'tap0','offload':false}");
+	assert_false(portconf_same_device(&a, &c));
 	c = good("{'type':'netdev','ifname':'tap0'}");
 	assert_false(portconf_same_device(&a, &c));
 }
@@ -430,6 +441,7 @@ static void another_socket_or_role_is_another_device(void **state)
 		"{'type':'vhost-user','path':'/s','queues':2}",
 		"{'type':'vhost-user','path':'/s','owner':'root'}",
 		"{'type':'vhost-user','path':'/s','group':'root'}",
+		"{'type':'vhost-user','path':'/s','socket-mode':'666'}",
 		"{'type':'pcap','file':'/s'}",
 	};
 	struct port_config a = good("{'type':'vhost-user','path':'/s'}"), b;
@@ -443,6 +455,41 @@ static void another_socket_or_role_is_another_device(void **state)
 		 "'queues':1,'isolated':true}");
 	assert_true(portconf_same_device(&a, &b));
 	assert_false(portconf_same(&a, &b));
+}
+
+static void mode_of_a_socket_is_octal(void **state)
+{
+	static const char *const wrong[] = { "",    "0",   "000", "8",
+					     "668", "+60", "-1",  "0x6",
+					     " 60", "60 ", "1777" };
+	static const struct {
+		const char *text;
+		uint32_t mode;
+	} right[] = { { "0660", 0660 },
+		      { "666", 0666 },
+		      { "1", 0001 },
+		      { "0777", 0777 } };
+	char params[128];
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(params, sizeof(params),
+			 "{'type':'vhost-user','path':'/s','socket-mode':'%s'}",
+			 wrong[i]);
+		bad(params, "bad-value", "socket-mode");
+	}
+	for (unsigned int i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		struct port_config c;
+
+		snprintf(params, sizeof(params),
+			 "{'type':'dgram','local':'/a','remote':'/b',"
+			 "'socket-mode':'%s'}",
+			 right[i].text);
+		c = good(params);
+		assert_int_equal(c.request.socket_mode, right[i].mode);
+	}
+	bad("{'type':'tap','socket-mode':'0660'}", "not-for-type",
+	    "socket-mode");
 }
 
 static void udp_is_between_two_addresses_of_a_kind(void **state)
@@ -540,6 +587,7 @@ static void another_end_is_another_device(void **state)
 		"{'type':'dgram','local':'/c','remote':'/b'}",
 		"{'type':'dgram','local':'/a','remote':'/b','owner':'root'}",
 		"{'type':'dgram','local':'/a','remote':'/b','group':'root'}",
+		"{'type':'dgram','local':'/a','remote':'/b','socket-mode':'7'}",
 		"{'type':'udp','local':'1.2.3.4:1','remote':'1.2.3.4:2'}",
 		"{'type':'udp','local':'1.2.3.4:3','remote':'1.2.3.4:2'}",
 		"{'type':'udp','local':'1.2.3.4:1','remote':'1.2.3.4:3'}",
@@ -631,6 +679,7 @@ int main(void)
 		cmocka_unit_test(
 			only_the_device_makes_two_configurations_different),
 		cmocka_unit_test(another_socket_or_role_is_another_device),
+		cmocka_unit_test(mode_of_a_socket_is_octal),
 		cmocka_unit_test(udp_is_between_two_addresses_of_a_kind),
 		cmocka_unit_test(
 			address_is_numbers_with_a_port_and_nothing_else),

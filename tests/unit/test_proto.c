@@ -316,6 +316,7 @@ static const struct place flags[] = {
 	PLACE("pcap", pcap.classic),	PLACE("pcap", pcap.segment),
 	PLACE("stream", given),		PLACE("vhost-user", vhost_user.client),
 	PLACE("slirp", slirp.loopback), PLACE("slirp", slirp.restricted),
+	PLACE("tap", tap.plain),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -389,6 +390,19 @@ static void names_of_devices_that_a_terminal_would_obey_are_refused(
 	assert_false(proto_request_sane(&m));
 }
 
+static void mode_of_a_socket_has_permissions_only(void **state)
+{
+	struct proto_msg m = asking_for("dgram");
+
+	(void)state;
+	m.request.socket_mode = 0777;
+	assert_true(proto_request_sane(&m));
+	for (uint32_t bit = 01000; bit; bit <<= 1) {
+		m.request.socket_mode = 0600 | bit;
+		assert_false(proto_request_sane(&m));
+	}
+}
+
 static void more_queues_than_there_can_be_are_refused(void **state)
 {
 	struct proto_msg m = asking_for("vhost-user");
@@ -427,6 +441,7 @@ int main(void)
 			types_that_the_monitor_has_no_part_in_are_refused),
 		cmocka_unit_test(
 			names_of_devices_that_a_terminal_would_obey_are_refused),
+		cmocka_unit_test(mode_of_a_socket_has_permissions_only),
 		cmocka_unit_test(more_queues_than_there_can_be_are_refused),
 	};
 

@@ -212,6 +212,9 @@ static void values_that_cant_be_are_refused(void **state)
 	refused(r, EINVAL, "bad-value", "owner");
 	strcpy(ask(r, true, "s")->group, "root");
 	refused(r, EINVAL, "bad-value", "group");
+	ask(r, true, "s");
+	r->rq.socket_mode = 0666;
+	refused(r, EINVAL, "bad-value", "socket-mode");
 	assert_false(exists(path(r, "s")));
 }
 
@@ -384,6 +387,20 @@ static void owner_and_group_are_those_that_were_asked_for(void **state)
 	release(r);
 }
 
+static void mode_is_what_was_asked_for_after_a_renewal_too(void **state)
+{
+	struct rig *r = *state;
+
+	ask(r, false, "s");
+	r->rq.socket_mode = 0666;
+	assert_int_equal(acquire(r), 0);
+	assert_int_equal(look(path(r, "s")).st_mode & 07777, 0666);
+	assert_int_equal(unlink(path(r, "s")), 0);
+	assert_int_equal(renew(r), 0);
+	assert_int_equal(look(path(r, "s")).st_mode & 07777, 0666);
+	release(r);
+}
+
 static void owner_whom_nobody_knows_leaves_nothing_behind(void **state)
 {
 	struct rig *r = *state;
@@ -502,6 +519,7 @@ int main(void)
 		RIG(server_that_cant_listen_anew_is_as_it_was),
 		RIG(renewal_of_what_isnt_a_whole_grant_is_refused),
 		RIG(owner_and_group_are_those_that_were_asked_for),
+		RIG(mode_is_what_was_asked_for_after_a_renewal_too),
 		RIG(owner_whom_nobody_knows_leaves_nothing_behind),
 		RIG(user_can_do_what_the_files_let_him),
 	};
