@@ -116,6 +116,7 @@ packages_guests=(
 	python3
 	qemu-system-x86
 	socat
+	tayga
 	user-mode-linux
 )
 
