@@ -58,6 +58,10 @@ packages_e2e=(
 	libslirp-dev
 	libvirt-dev
 	libxml2-dev
+	openssh-client
+	openssh-server
+	openssl
+	openvpn
 	python3
 	socat
 	strace
@@ -66,6 +70,7 @@ packages_e2e=(
 	tshark
 	udhcpc
 	vde2
+	vtun
 )
 
 # tests/bench/run says what else it could compare with, and does without.
@@ -112,6 +117,7 @@ packages_guests=(
 	python3
 	qemu-system-x86
 	socat
+	tayga
 	user-mode-linux
 )
 
@@ -171,5 +177,10 @@ packages_require() {
 
 packages_install() {
 	apt-get -qq install -y --no-install-recommends "$@" \
-		</dev/null >/dev/null
+		</dev/null >/dev/null || return
+	# The tests start an sshd of their own. This machine had none, and isn't
+	# to have one because of them.
+	if [[ " $* " == *" openssh-server "* && -d /run/systemd/system ]]; then
+		systemctl -q disable --now ssh.service
+	fi
 }

@@ -16,9 +16,11 @@ sw_ip() {
 	ns_exec sw ip "$@"
 }
 
-# veth_add DEVICE NAMESPACE ADDRESS/LEN: DEVICE in sw, the other end is eth0
+# veth_add DEVICE NAMESPACE ADDRESS/LEN [SWITCH]: DEVICE in sw, or that namespace;
+# the other end is eth0
 veth_add() {
-	sw_ip link add "$1" type veth peer name eth0 netns "$(ns_name "$2")"
+	ns_exec "${4:-sw}" ip link add "$1" type veth \
+		peer name eth0 netns "$(ns_name "$2")"
 	ns_exec "$2" ip addr add "$3" dev eth0
 	ns_exec "$2" ip link set eth0 up
 }

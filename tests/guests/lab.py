@@ -69,7 +69,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "bochs": "bochs",
             "linux.uml": "user-mode-linux", "dnsmasq": "dnsmasq-base",
             "setpriv": "util-linux", "ip": "iproute2",
-            "dpdk-testpmd": "dpdk-dev", "ping": "iputils-ping",
+            "dpdk-testpmd": "dpdk-dev", "ping": "iputils-ping", "tayga": "tayga",
             "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
             "/usr/share/seabios/vgabios-stdvga.bin": "seabios",
             "/usr/lib/ipxe/qemu/pxe-ne2k_pci.rom": "ipxe-qemu"}
