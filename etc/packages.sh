@@ -61,6 +61,7 @@ packages_e2e=(
 	python3
 	socat
 	strace
+	systemd
 	tcpdump
 	tshark
 	udhcpc
