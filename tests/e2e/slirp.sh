@@ -246,7 +246,8 @@ kill -KILL "$nat_pid"
 claim "killed, another one comes, as before" wait_until 10 fetches vm1 192.0.2.1
 claim "the port is up" state_is nat up
 claim "the ledgers close" wait_until 5 ledgers_close
-pid_stop "$STREAM" KILL || true
+kill -KILL "$STREAM"
+wait_until 5 lib_gone "$STREAM"
 
 # ---- what it is told ---------------------------------------------------------
 
