@@ -2,7 +2,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 int error_set(struct error *e, int err, const char *reason, const char *path,
 	      const char *fmt, ...)
@@ -22,14 +21,15 @@ int error_set(struct error *e, int err, const char *reason, const char *path,
 
 void error_prefix(struct error *e, const char *prefix)
 {
-	char old[sizeof(e->path)];
+	struct error old;
 	const char *dot;
 
 	if (!e)
 		return;
-	memcpy(old, e->path, sizeof(old));
-	dot = *old && *old != '[' ? "." : "";
+	old = *e;
+	dot = *old.path && *old.path != '[' ? "." : "";
 	/* A path too long for the field is cut; its beginning helps most. */
-	if (snprintf(e->path, sizeof(e->path), "%s%s%s", prefix, dot, old) < 0)
+	if (snprintf(e->path, sizeof(e->path), "%s%s%s", prefix, dot,
+		     old.path) < 0)
 		e->path[0] = '\0';
 }

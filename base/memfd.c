@@ -33,6 +33,27 @@ int memfd_new(const char *name, uint64_t size)
 	return -err;
 }
 
+int memfd_new_with(const char *name, size_t size, void (*init)(void *memory),
+		   struct error *err)
+{
+	int fd = memfd_new(name, size);
+	void *p = MAP_FAILED;
+
+	if (fd >= 0)
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		int r = fd < 0 ? fd : -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return error_set(err, -r, "no-memory", NULL,
+				 "no memory for what outlives the process");
+	}
+	init(p);
+	munmap(p, size);
+	return fd;
+}
+
 int memfd_check(int fd, uint64_t max, uint64_t *size, struct error *err)
 {
 	struct stat st;

@@ -27,6 +27,13 @@ int memfd_new(const char *name, uint64_t size)
 	__attribute__((warn_unused_result));
 
 /*
+ * The same, of size > 0, with what `init` writes into it. Returns the
+ * descriptor, the caller's, or -errno with *err: no-memory.
+ */
+int memfd_new_with(const char *name, size_t size, void (*init)(void *memory),
+		   struct error *err) __attribute__((warn_unused_result));
+
+/*
  * Is it memory, and of how many bytes? It may be any descriptor, and is
  * borrowed. Returns 0 with *size, or -EINVAL with *err (reason bad-state):
  * not a file in memory, or longer than `max` bytes.

@@ -127,16 +127,16 @@ static void find(const struct port_request *rq, struct where *w)
 	const struct listen_params *p = &rq->listen;
 	bool folder = p->kind == LISTEN_VDE;
 
-	snprintf(w->path, sizeof(w->path), "%s%s", p->address,
-		 folder ? "/" LISTEN_CTL : "");
-	w->at = (struct unix_place){ .path = w->path,
+	*w = (struct where){ .at = { .path = w->path,
 				     .param = "listen",
 				     .type = p->kind == LISTEN_SEQPACKET
 						     ? SOCK_SEQPACKET
 						     : SOCK_STREAM,
 				     .owner = p->owner,
 				     .group = p->group,
-				     .mode = rq->socket_mode };
+				     .mode = rq->socket_mode } };
+	snprintf(w->path, sizeof(w->path), "%s%s", p->address,
+		 folder ? "/" LISTEN_CTL : "");
 }
 
 static int check_inet(const struct port_request *rq, struct error *err)

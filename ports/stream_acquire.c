@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -212,25 +211,10 @@ static void fill_grant(const struct port_request *rq, struct port_grant *grant)
 	grant->carrier = rq->enabled;
 }
 
-/* Memory in which nobody is connected. */
-static int make_state(struct error *err)
+/* Nobody is connected. */
+static void init_state(void *memory)
 {
-	int fd = memfd_new("stream", STREAM_STATE_SIZE);
-	void *p = MAP_FAILED;
-
-	if (fd >= 0)
-		p = mmap(NULL, STREAM_STATE_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED) {
-		error_set(err, fd < 0 ? -fd : errno, "no-memory", NULL,
-			  "no memory for what outlives the process");
-		if (fd >= 0)
-			close(fd);
-		return -err->err;
-	}
-	stream_state_init(p);
-	munmap(p, STREAM_STATE_SIZE);
-	return fd;
+	stream_state_init(memory);
 }
 
 /* All descriptors but the state, which is the caller's. */
@@ -276,7 +260,8 @@ int stream_acquire(const struct port_request *rq, struct port_grant *grant,
 
 	memset(grant, 0, sizeof(*grant));
 	if (r == 0)
-		r = state = make_state(&said);
+		r = state = memfd_new_with("stream", STREAM_STATE_SIZE,
+					   init_state, &said);
 	if (r >= 0)
 		r = rq->given ? take_given(rq, grant, given, &said)
 			      : open_socket(rq, grant, &said);

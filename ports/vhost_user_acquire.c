@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -97,25 +96,10 @@ static int check_params(const struct port_request *rq, struct error *err)
 	return 0;
 }
 
-/* Memory in which nobody is connected. */
-static int make_state(struct error *err)
+/* Nobody is connected. */
+static void init_state(void *memory)
 {
-	int fd = memfd_new("vhost-user", VHOST_STATE_SIZE);
-	void *p = MAP_FAILED;
-
-	if (fd >= 0)
-		p = mmap(NULL, VHOST_STATE_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED) {
-		error_set(err, fd < 0 ? -fd : errno, "no-memory", NULL,
-			  "no memory for what outlives the process");
-		if (fd >= 0)
-			close(fd);
-		return -err->err;
-	}
-	vhost_state_init(p);
-	munmap(p, VHOST_STATE_SIZE);
-	return fd;
+	vhost_state_init(memory);
 }
 
 static int fill_grant(const struct port_request *rq, struct port_grant *grant,
@@ -159,7 +143,8 @@ int vhost_user_acquire(const struct port_request *rq, struct port_grant *grant,
 	if (r == 0)
 		r = folder = unix_socket_folder(&at, name, &said);
 	if (r >= 0)
-		r = state = make_state(&said);
+		r = state = memfd_new_with("vhost-user", VHOST_STATE_SIZE,
+					   init_state, &said);
 	if (r >= 0) {
 		grant->fd[VHOST_GRANT_STATE] = state;
 		grant->fd[VHOST_GRANT_FOLDER] = folder;

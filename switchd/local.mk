@@ -7,7 +7,9 @@ switchd_libswitchd_a_SOURCES = \
 	switchd/config.c switchd/config.h \
 	switchd/config_apply.c \
 	switchd/config_file.c \
+	switchd/config_internal.h \
 	switchd/config_line.c \
+	switchd/config_ports.c \
 	switchd/daemon.c switchd/daemon.h \
 	switchd/daemon_control.c \
 	switchd/daemon_listen.c \

@@ -23,6 +23,7 @@ struct known {
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	bool changed; /* since its XML was read */
 	bool seen;    /* in the list that is being gone through */
+	bool active;  /* as its XML was read */
 	struct wanted wanted;
 };
 
@@ -74,20 +75,27 @@ static void known_clear(struct hypervisor *hv)
 
 /* ---- Events ---- */
 
-static void note(struct hypervisor *hv, virDomainPtr dom)
+/* NULL: one that is new, or can't be told. */
+static struct known *find(const struct hypervisor *hv, virDomainPtr dom)
 {
 	char uuid[VIR_UUID_STRING_BUFLEN];
 
-	if (virDomainGetUUIDString(dom, uuid) < 0) {
-		hv->all = true;
-		return;
-	}
+	if (virDomainGetUUIDString(dom, uuid) < 0)
+		return NULL;
 	for (size_t i = 0; i < hv->n; i++)
-		if (!strcmp(hv->known[i].uuid, uuid)) {
-			hv->known[i].changed = true;
-			return;
-		}
-	hv->all = true; /* one that is new */
+		if (!strcmp(hv->known[i].uuid, uuid))
+			return &hv->known[i];
+	return NULL;
+}
+
+static void note(struct hypervisor *hv, virDomainPtr dom)
+{
+	struct known *k = find(hv, dom);
+
+	if (k)
+		k->changed = true;
+	else
+		hv->all = true;
 }
 
 static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event,
@@ -315,6 +323,7 @@ static int read_domain(const struct hypervisor *hv, virDomainPtr dom,
 	}
 	wanted_clear(&k->wanted);
 	k->wanted = now;
+	k->active = active == 1;
 	k->changed = false;
 	return 0;
 }
@@ -396,6 +405,31 @@ static int read_changed(struct hypervisor *hv)
 	}
 	forget_unseen(hv);
 	return unread;
+}
+
+void hypervisor_look(struct hypervisor *hv)
+{
+	virDomainPtr *list = NULL;
+	int n = virConnectListAllDomains(hv->conn, &list,
+					 VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+
+	if (n < 0)
+		return;
+	for (size_t i = 0; i < hv->n; i++)
+		hv->known[i].seen = false;
+	for (int i = 0; i < n; i++) {
+		struct known *k = find(hv, list[i]);
+
+		if (k)
+			k->seen = true;
+		else
+			hv->all = true;
+		virDomainFree(list[i]);
+	}
+	free(list);
+	for (size_t i = 0; i < hv->n; i++)
+		if (hv->known[i].seen != hv->known[i].active)
+			hv->known[i].changed = true;
 }
 
 int hypervisor_read(struct hypervisor *hv, struct wanted *w, bool *complete,

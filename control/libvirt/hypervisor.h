@@ -5,7 +5,8 @@
  * libvirt kept waiting, from within a callback. hypervisor_read() asks later,
  * and only for those; what it has learned of the others it keeps. After a
  * connection is made, and where hypervisor_doubt() says so (not all changes
- * have events), it asks for all.
+ * have events), it asks for all. hypervisor_look() sees who runs, which of a
+ * domain that waits for the switch no event tells.
  *
  * hypervisor_events() must have been called before everything else. All that
  * waits for something is in virEventRunDefaultImpl(), but for libvirt's own
@@ -47,6 +48,10 @@ bool hypervisor_changed(const struct hypervisor *hv);
 
 /* Assume that everything has. */
 void hypervisor_doubt(struct hypervisor *hv);
+
+/* Note domains that were started or have ended since their XML was read.
+ * Nothing happens where libvirt doesn't say. */
+void hypervisor_look(struct hypervisor *hv);
 
 /* With what the descriptions of our ports begin: "libvirt URI". It lives as
  * long as the connection. */

@@ -14,6 +14,10 @@
 /* Not all changes have events (<link state> of a running domain has none). */
 #define LOOK_MS 30000
 
+/* QEMU that listens (vhostuser, mode='server') waits until the switch connects,
+ * and libvirt, before it tells of the domain's start, for QEMU. */
+#define STARTED_MS 1000
+
 /* Between the beginnings of two rounds: what comes in bursts is done together.
  */
 #define ROUND_MS 50
@@ -43,7 +47,7 @@ struct sync {
 	struct switch_side *side;
 	struct retry hv_retry, side_retry, round_retry;
 	bool wanted; /* a round, because something has changed */
-	uint64_t next_round, next_look;
+	uint64_t next_round, next_look, next_started;
 	struct said said, saying;
 	int handle, timer; /* of the event loop; handle -1: none */
 };
@@ -358,6 +362,10 @@ static void round_maybe(struct sync *s)
 		hypervisor_doubt(s->hv);
 		s->next_look = now + LOOK_MS;
 	}
+	if (now >= s->next_started) {
+		hypervisor_look(s->hv);
+		s->next_started = now + STARTED_MS;
+	}
 	if (s->round_retry.wait && now >= s->round_retry.at)
 		s->wanted = true;
 	if (now < s->next_round || !(s->wanted || hypervisor_changed(s->hv)))
@@ -395,6 +403,7 @@ static int wait_ms(struct sync *s)
 		sooner(&when, s->side_retry.at);
 	if (hv && side) {
 		sooner(&when, s->next_look);
+		sooner(&when, s->next_started);
 		if (s->round_retry.wait)
 			sooner(&when, s->round_retry.at);
 		if (s->wanted || hypervisor_changed(s->hv))

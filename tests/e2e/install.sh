@@ -64,6 +64,27 @@ claim "NetworkManager and networkd are told to keep off" \
 	all_installed "$(var prefix)/lib/systemd/network/05-switchd.network" \
 	"$(var prefix)/lib/NetworkManager/conf.d/90-switchd.conf"
 
+# What systemd would read and start, where it is installed here.
+mkdir "$T/units"
+for unit in "$root$(var systemdsystemunitdir)"/*.service; do
+	name=${unit##*/}
+	sed "s|^ExecStart=|&$root|" "$unit" >"$T/units/$name"
+	claim "systemd has nothing against $name" \
+		systemd-analyze --man=no verify "$T/units/$name"
+done
+claim "there are units of all programs that were built" [ \
+	"$(cd "$T/units" && echo ./*)" = \
+	"$(cd "$root$(var sbindir)" && for f in switchd switchd-libvirt; do
+		[[ ! -e $f ]] || echo "./$f.service"
+	done | sort | xargs)" ]
+SWITCHD=$root$(var sbindir)/switchd
+read -ra arguments < <(sed -n 's|^ExecStart=[^ ]*/switchd ||p' \
+	"$T/units/switchd.service")
+switchd_start "${arguments[@]/#"$etc"/"$root$etc"}"
+claim "the unit's command is ready, with the first configuration" \
+	ctl_is '.ports == []' port list
+switchd_stop
+
 echo '{ "ports": [], "mine": true }' >"$root$etc/switchd/switchd.conf"
 claim "a second install succeeds" make_quietly install
 claim "a second install leaves the admin's configuration alone" \

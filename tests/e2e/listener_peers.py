@@ -130,9 +130,14 @@ def pid():
 COMMANDS = {f.__name__: f for f in (connect, many, frame, nothing, raw, closed,
                                     close, closeall, pid)}
 
-for line in sys.stdin:
-    words = line.split()
-    try:
-        print(COMMANDS[words[0]](*words[1:]) or "ok", flush=True)
-    except (OSError, LookupError) as error:
-        print("no", repr(error), flush=True)
+def obey(commands):
+    for line in sys.stdin:
+        words = line.split()
+        try:
+            print(commands[words[0]](*words[1:]) or "ok", flush=True)
+        except (OSError, LookupError) as error:
+            print("no", repr(error), flush=True)
+
+
+if __name__ == "__main__":
+    obey(COMMANDS)

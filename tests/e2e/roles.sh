@@ -47,8 +47,10 @@ raw() {
 NOTHING_HAPPENED='[.ports[].name] | sort == ["cap", "plain", "spy", "up"]'
 
 config() { # ROLES USERS
-	jq -n --argjson roles "$1" --argjson users "$2" --arg cap "$T/cap" '{
-		daemon: {roles: $roles, users: $users},
+	jq -n --argjson roles "$1" --argjson users "$2" --arg cap "$T/cap" \
+		--arg sockets "$USER_DIR/*" '{
+		daemon: {roles: $roles, users: $users,
+			allow: {sockets: [$sockets]}},
 		profiles: {
 			office: {type: "dummy", mode: "access", vlan: 10},
 			open: {mode: "access", vlan: 11},
@@ -228,6 +230,60 @@ claim "which goes" wait_until 5 is_missing
 ip -n "$(ns_name sw)" link add v0 type veth peer name v1
 claim "and comes back" ctl_is '.attached == 1' config apply
 claim "as his port" as 4003 port detach away
+
+# ---- listeners ---------------------------------------------------------------
+
+# guest_of LISTENER: one connects, root's; it goes with its port
+guest_of() {
+	"$PYTHON" -c 'import socket, sys
+guest = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+guest.connect(sys.argv[1])
+guest.recv(1)' "$USER_DIR/$1" </dev/null &
+	GUEST=$!
+	lib_pids+=("$GUEST")
+	wait_until 5 ctl port show "$1.1"
+}
+socket=$USER_DIR/lab
+for who in 4001 4002 4003; do
+	refused "user $who adds no listener" 'listener.add needs admin' \
+		$who listener add lab type=seqpacket listen="$socket"
+done
+refused "not even by a profile of his" 'listener.add needs admin' \
+	4003 listener add lab type=seqpacket listen="$socket" profile=office
+refused "and who has no role doesn't look" 'user 4005 has no role' \
+	4005 listener list
+claim "there is none" ctl_is '.listeners == []' listener list
+claim_not "nor its socket" test -e "$socket"
+claim "an admin adds one" as 4005:4100 listener add lab type=seqpacket \
+	listen="$socket" mode=access vlan=12
+claim "and one for uplinks" as 4005:4100 listener add far type=seqpacket \
+	listen="$USER_DIR/far" uplink=yes
+claim "a viewer sees them" as 4001 listener list
+claim "and what they are" as 4001 listener show lab
+claim "so does an operator with profiles" as 4003 listener show lab
+for who in 4001 4002 4003; do
+	refused "user $who removes none" 'listener.remove needs admin' \
+		$who listener remove lab
+done
+guest_of far
+claim "a listener's port may be an uplink" ctl_is '.uplink' port show far.1
+refused "which an operator leaves there" "uplink=yes needs admin" \
+	4002 port detach far.1
+refused "and as it is" "uplink=yes needs admin" 4002 port set far.1 uplink=no
+claim "removing the listener removes it" as 4005:4100 listener remove far
+claim "and hangs up" wait_until 5 lib_gone "$GUEST"
+guest_of lab
+claim "a plain one an operator changes" as 4002 port set lab.1 vlan=13
+refused "but makes no uplink of it" "uplink=yes" \
+	4002 port set lab.1 uplink=yes mode= vlan=
+refused "one with profiles doesn't" "that he attached" \
+	4003 port set lab.1 description=mine
+refused "nor sends its guest away" "that he attached" 4003 port detach lab.1
+claim "as an operator does" as 4002 port detach lab.1
+claim "who hears of it" wait_until 5 lib_gone "$GUEST"
+claim "an admin removes it" as 4005:4100 listener remove lab
+claim_not "with its socket" test -e "$socket"
+claim "and nothing of it is left" ctl_is "$NOTHING_HAPPENED" port list
 
 # ---- admins ------------------------------------------------------------------
 

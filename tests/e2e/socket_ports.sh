@@ -115,7 +115,7 @@ sound() {
 		ctl_is '[.entries[].mac] |
 			(index("02:00:00:00:00:0d") != null) and
 			(index("02:00:00:00:00:0c") == null)' fdb list
-	peer_done >&2 || true
+	wait_until 5 lib_gone "$PEER_PID"
 }
 
 sound IPv4 u4 127.0.0.1:5000 127.0.0.1:5001 127.0.0.1:5002
@@ -131,7 +131,7 @@ claim "what is behind them gets in" wait_until 5 \
 		(index("02:00:00:00:00:0f") != null)' fdb list
 claim "a jumbo frame is too long for others" \
 	ctl_is '.tx.drops.mtu == 1' port show vm1
-peer_done >&2 || true
+wait_until 5 lib_gone "$PEER_PID"
 
 # ---- Unix sockets ------------------------------------------------------------
 
@@ -169,7 +169,7 @@ claim "and is sent to" peer_done
 # Nobody sends anything: it is noticed all the same, once he is there.
 peer d "$D/peer" "$D/switch" hear 1 0
 claim "once more" wait_until 5 state_is d up
-peer_done >&2 || true
+wait_until 5 lib_gone "$PEER_PID"
 claim "a silent end is noticed" wait_until 10 state_is d no-carrier
 
 # ---- the switch process dies, and is replaced --------------------------------

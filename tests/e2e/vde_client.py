@@ -10,14 +10,17 @@ Prints `answer PATH` (the port's socket, `abstract` where it has no path) or
 `closed`, a line for each request; then waits for its standard input to end, as
 the end of the connection is the port's.
 """
+import fcntl
 import os
 import socket
 import struct
 import sys
 import tempfile
+import termios
 import time
 
 ADDRESS = 110
+SECONDS = 10
 FRAME = bytes.fromhex("ffffffffffff02000000d00d88b5") + bytes(46)
 
 
@@ -55,9 +58,16 @@ def bad_requests(name):
 
 def connect(ctl):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.settimeout(10)
+    s.settimeout(SECONDS)
     s.connect(ctl)
     return s
+
+
+def wait_read(s):
+    """Until the other end has read all that was sent."""
+    deadline = time.monotonic() + SECONDS
+    while fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)) != bytes(4):
+        assert time.monotonic() < deadline, "nobody reads"
 
 
 def answer(s):
@@ -103,7 +113,7 @@ def main():
         elif what == "pieces":
             for byte in request(name):
                 s.sendall(bytes([byte]))
-                time.sleep(0.001)  # a piece of its own, most likely
+                wait_read(s)  # so that it's a piece of its own
             answer(s)
         elif what == "uml":
             s.sendall(request(name.ljust(ADDRESS - 2, b"\xa5")) + b"\xa5\xa5")
@@ -121,4 +131,5 @@ def main():
         sys.stdin.read()
 
 
-main()
+if __name__ == "__main__":
+    main()

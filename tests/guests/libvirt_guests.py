@@ -2,7 +2,9 @@
 """Domains of a real libvirtd, whose ports switchd-libvirt makes.
 
     domain a -- lv1 [port a/net0, VLAN 10]   switchd   [port c/net0] c.sock --
-    10.77.0.1                                              domain c 10.77.0.3
+    10.77.0.1                                   |          domain c 10.77.0.3
+                                          [port s/net0]
+                                   s.sock, of domain s 10.77.0.4
 
 Then libvirtd, the switch and the program are killed, one after the other, and
 come back, while both run.
@@ -13,13 +15,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import guest
 import lab
 
 PROGRAM = os.path.join(os.path.dirname(os.environ.get("SWITCHCTL", "")),
                        "../libvirt/switchd-libvirt")
-URI = "qemu:///system"
+URI = "qemu:///system"  # the unit's
+QEMU_UID = 64055  # libvirt-qemu's, as Debian has it
 
 # libvirtd has children that outlive their parents, and waits until they are
 # gone: somebody must take notice of their ends. PR_SET_CHILD_SUBREAPER is 36.
@@ -93,11 +97,15 @@ def daemon(program):
 
 
 def follow():
-    """Starts switchd-libvirt."""
+    """Starts switchd-libvirt, as its unit would."""
+    with open(os.path.join(os.environ["BUILD"], "etc/switchd-libvirt.service"),
+              encoding="ascii") as unit:
+        line = next(l for l in unit if l.startswith("ExecStart="))
     with open(os.path.join(lab.FOLDER, "program.log"), "ab") as log:
         # pylint: disable=consider-using-with
-        return subprocess.Popen([PROGRAM, "-c", URI], stdin=subprocess.DEVNULL,
-                                stdout=log, stderr=log)
+        return subprocess.Popen([PROGRAM, *line.split()[1:]],
+                                stdin=subprocess.DEVNULL, stdout=log,
+                                stderr=log)
 
 
 def virsh(*args):
@@ -122,8 +130,10 @@ def furnish():
     with open("/etc/libvirt/qemu.conf", "w", encoding="ascii") as file:
         file.write('security_driver = "none"\nnamespaces = []\n'
                    'cgroup_controllers = []\n')
-    for name, line in (("passwd", "libvirt-qemu:x:64055:64055::/:/bin/false"),
-                       ("group", "libvirt-qemu:x:64055:\nlibvirt:x:64056:")):
+    for name, line in (("passwd", f"libvirt-qemu:x:{QEMU_UID}:{QEMU_UID}::/:"
+                        "/bin/false"),
+                       ("group", f"libvirt-qemu:x:{QEMU_UID}:\n"
+                        "libvirt:x:64056:")):
         with open(f"/etc/{name}", encoding="utf-8") as file:
             text = file.read()
         with open(f"{lab.FOLDER}/{name}", "w", encoding="utf-8") as file:
@@ -179,6 +189,22 @@ def test(place):
         c.ready().address("10.77.0.3/24")
         a.ping("10.77.0.3")
 
+    with place.claim("a_domain_that_listens_itself_is_connected_to"):
+        os.makedirs(f"{lab.VHOST}/qemu", exist_ok=True)
+        os.chown(f"{lab.VHOST}/qemu", QEMU_UID, QEMU_UID)
+        define("s", "<interface type='vhostuser'><source type='unix' "
+               "path='/run/vhost-user/qemu/s.sock' mode='server'/>"
+               + MAC.format(4) + "</interface>")
+        begun = time.monotonic()
+        virsh("start", "s")  # which waits for QEMU, and that for the switch
+        assert time.monotonic() - begun < 10
+        has("a/ua-n0", "c/ua-n0", "s/ua-n0")
+        s = Console("s").ready()
+        s.address("10.77.0.4/24")
+        s.ping("10.77.0.1")
+        s.ping("10.77.0.3")
+        assert switch.ports()["s/ua-n0"]["vlan"] == 10
+
     with place.claim("metadata_changes_a_port_while_its_domain_runs"):
         virsh("metadata", "a", "urn:switchd:1", "--key", "switchd", "--set",
               "<ports mode='access' vlan='20'/>", "--live")
@@ -220,11 +246,18 @@ def test(place):
         assert switch.stop() == 0
         place.switches.remove(switch)
         switch = place.switch({})
-        has("a/ua-n0", "c/ua-n0")
+        has("a/ua-n0", "c/ua-n0", "s/ua-n0")
         assert switch.ports()["a/ua-n0"]["vlan"] == 10
-        lab.until(lambda: switch.ports()["c/ua-n0"]["state"] == "up",
-                  "the guest of the socket is back")
+        for name in ("c/ua-n0", "s/ua-n0"):
+            lab.until(lambda n=name: switch.ports()[n]["state"] == "up",
+                      f"the guest of {name} is back")
         a.ping("10.77.0.3")
+        a.ping("10.77.0.4")
+
+    with place.claim("a_destroyed_domain_that_listened_has_no_port"):
+        virsh("destroy", "s")
+        has("a/ua-n0", "c/ua-n0")
+        virsh("undefine", "s")
 
     with place.claim("a_destroyed_domains_tap_port_is_gone"):
         virsh("destroy", "a")

@@ -32,6 +32,7 @@ struct guests {
 	uint64_t now; /* ns */
 	uint64_t due; /* what listeners_run() said last */
 	json_t *events;
+	uint8_t frame[2048]; /* the newest that a guest has sent */
 };
 
 static struct guests guests;
@@ -162,6 +163,25 @@ static inline void guests_frames(void)
 	switch_commit(guests.s->sw);
 	while (switch_reap(guests.s->sw))
 		;
+}
+
+/* A record guest sends a broadcast, and workers receive. */
+static inline void guests_broadcast(int fd, uint64_t src)
+{
+	struct sim_frame f = FRAME(.src = src, .dst = MAC_BROADCAST);
+	uint32_t len = sim_build(&f, guests.frame);
+
+	assert_int_equal(send(fd, guests.frame, len, 0), len);
+	guests_frames();
+}
+
+/* Has it got the newest of those? */
+static inline bool guests_got(int fd)
+{
+	uint8_t got[sizeof(guests.frame)];
+	ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+
+	return n > 0 && !memcmp(got, guests.frame, (size_t)n);
 }
 
 /* The other end has hung up, and said nothing before. */

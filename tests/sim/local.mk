@@ -61,6 +61,10 @@ sim_tests += tests/sim/sim_listener
 tests_sim_sim_listener_SOURCES = tests/sim/sim_listener.c \
 	tests/sim/guests.h $(SIM)
 
+sim_tests += tests/sim/sim_listener_gone
+tests_sim_sim_listener_gone_SOURCES = tests/sim/sim_listener_gone.c \
+	tests/sim/guests.h $(SIM)
+
 sim_tests += tests/sim/sim_listener_limits
 tests_sim_sim_listener_limits_SOURCES = tests/sim/sim_listener_limits.c \
 	tests/sim/guests.h $(SIM)

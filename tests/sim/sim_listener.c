@@ -2,26 +2,6 @@
  * they go; in a configuration and over the death of the switch. */
 #include "tests/sim/guests.h"
 
-static uint8_t frame[2048];
-
-/* A broadcast of a guest reaches a port of the simulator, or another guest. */
-static void send_broadcast(int fd, uint64_t src)
-{
-	struct sim_frame f = FRAME(.src = src, .dst = MAC_BROADCAST);
-	uint32_t len = sim_build(&f, frame);
-
-	assert_int_equal(send(fd, frame, len, 0), len);
-	guests_frames();
-}
-
-static bool got_frame(int fd)
-{
-	uint8_t got[2048];
-	ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
-
-	return n > 0 && !memcmp(got, frame, (size_t)n);
-}
-
 static const char *word(const char *port, const char *key)
 {
 	return rpc_get_string(sim_port(guests.s, port)->params, key, "");
@@ -103,6 +83,7 @@ static void port_has_what_its_listener_says(void **state)
 	assert_true(p->peer.known);
 	assert_int_equal(p->peer.pid, getpid());
 	assert_int_equal(p->peer.uid, getuid());
+	assert_int_equal(p->peer.gid, getgid());
 	close(a);
 }
 
@@ -117,15 +98,15 @@ static void frames_go_between_guests_and_other_ports(void **state)
 	a = guests_come("l");
 	b = guests_come("l");
 	other = guests_come("m");
-	send_broadcast(a, A);
-	assert_true(got_frame(b));
+	guests_broadcast(a, A);
+	assert_true(guests_got(b));
 	assert_true(guests_waits(other));
 	sim_expect(s, "d", FRAME(.src = A, .dst = MAC_BROADCAST));
 	sim_send(s, "d", FRAME(.src = B, .dst = A));
 	worker_poll(sim_port(s, "d")->worker[0], sim_dummy(s, "d")->index,
 		    sim_dummy(s, "d")->generation, s->now_s);
-	sim_build(&FRAME(.src = B, .dst = A), frame);
-	assert_true(got_frame(a));
+	sim_build(&FRAME(.src = B, .dst = A), guests.frame);
+	assert_true(guests_got(a));
 	assert_true(guests_waits(b));
 	close(a);
 	close(b);

@@ -67,6 +67,24 @@ static void who_leaves_makes_room(void **state)
 	close(a);
 }
 
+static void switch_has_so_many_listeners_each_at_its_own_place(void **state)
+{
+	struct error err = { 0 };
+	char name[16];
+
+	(void)state;
+	for (int i = 0; i < LISTENERS_MAX; i++) {
+		snprintf(name, sizeof(name), "l%d", i);
+		guests_listen(name, "type=seqpacket");
+	}
+	assert_int_equal(guests_add("m", "type=seqpacket", &err), -ENOSPC);
+	assert_string_equal(err.reason, "too-many-listeners");
+	guests_remove("l7");
+	assert_int_equal(guests_add("l3", "type=stream", &err), -EEXIST);
+	assert_string_equal(err.reason, "listener-exists");
+	guests_listen("m", "type=seqpacket");
+}
+
 static void switch_that_is_full_refuses_guests(void **state)
 {
 	struct sim *s = *state;
@@ -125,6 +143,21 @@ static void nobody_asks_for_a_timer_while_nobody_waits(void **state)
 	run_all();
 	assert_int_equal(guests.due, 0);
 	close(a);
+}
+
+static void turn_that_nobody_took_is_the_next_guests(void **state)
+{
+	int fd[4];
+
+	(void)state;
+	guests_listen("l", "type=seqpacket rate=4");
+	/* Each time there is a look whether there is one more. */
+	for (int i = 0; i < 4; i++) {
+		fd[i] = guests_come("l");
+		run_all();
+		assert_int_equal(guests_ports("l"), i + 1);
+	}
+	close_all(fd, 4);
 }
 
 static void quiet_time_is_saved_up_to_a_second_only(void **state)
@@ -207,10 +240,15 @@ static void refusals_beyond_ten_a_second_are_counted_not_told(void **state)
 	fd[1] = guests_come("l");
 	assert_int_equal(
 		rpc_get_int(guests_told("listener.refused"), "untold", 0), 30);
-	close_all(fd, 2);
+	/* Those that were told of then aren't told of again. */
+	fd[2] = guests_come("l");
+	assert_null(json_object_get(guests_told("listener.refused"), "untold"));
+	close_all(fd, 3);
 }
 
 /* ---- What a guest says ---- */
+
+#define UML_REQUEST 124 /* bytes */
 
 /* One that has connected to a `uml` listener, and its socket for frames. */
 struct uml_guest {
@@ -231,21 +269,41 @@ static struct uml_guest uml_come(const char *name)
 	return g;
 }
 
-/* The first n bytes of its request, from `from` on. */
-static void uml_say(const struct uml_guest *g, uint32_t magic, size_t from,
-		    size_t n)
+/* Its request, of 124 bytes. */
+static void uml_request(const struct uml_guest *g, uint32_t magic,
+			uint32_t number, uint8_t *rq)
 {
-	uint32_t head[3] = { magic, 3, 0 };
+	uint32_t head[3] = { magic, 3, number << 8 };
 	struct sockaddr_un own;
 	socklen_t len = sizeof(own);
-	uint8_t rq[124] = { 0 };
 
 	memset(&own, 0, sizeof(own));
 	assert_int_equal(getsockname(g->data, (struct sockaddr *)&own, &len),
 			 0);
+	memset(rq, 0, UML_REQUEST);
 	memcpy(rq, head, sizeof(head));
 	memcpy(rq + sizeof(head), &own, sizeof(own));
+}
+
+/* The first n bytes of it, from `from` on. */
+static void uml_say(const struct uml_guest *g, uint32_t magic, size_t from,
+		    size_t n)
+{
+	uint8_t rq[UML_REQUEST];
+
+	uml_request(g, magic, 0, rq);
 	assert_int_equal(send(g->conn, rq + from, n, MSG_NOSIGNAL), n);
+	run_all();
+}
+
+/* All of it, and which port it wants to be. */
+static void uml_want(const struct uml_guest *g, uint32_t number)
+{
+	uint8_t rq[UML_REQUEST];
+
+	uml_request(g, 0xfeedface, number, rq);
+	assert_int_equal(send(g->conn, rq, sizeof(rq), MSG_NOSIGNAL),
+			 sizeof(rq));
 	run_all();
 }
 
@@ -322,6 +380,52 @@ static void too_many_that_say_nothing_push_out_the_oldest(void **state)
 		uml_leave(&g[i]);
 }
 
+static void number_that_is_anothers_or_no_ports_is_refused(void **state)
+{
+	const uint32_t number[] = { 5, 5, LISTENER_PORTS_MAX,
+				    LISTENER_PORTS_MAX + 1 };
+	struct uml_guest g[4];
+
+	(void)state;
+	guests_listen("u", "type=uml rate=100");
+	for (int i = 0; i < 4; i++) {
+		g[i] = uml_come("u");
+		uml_want(&g[i], number[i]);
+	}
+	assert_int_equal(guests_ports("u"), 2);
+	assert_true(guests_port("u.5"));
+	assert_true(guests_port("u.4096"));
+	assert_true(guests_hung_up(g[1].conn));
+	assert_true(guests_hung_up(g[3].conn));
+	assert_int_equal(guests_refused("u", "number-taken"), 2);
+	for (int i = 0; i < 4; i++)
+		uml_leave(&g[i]);
+}
+
+/* They count when they come in, and again when they have asked. */
+static void number_of_guests_holds_for_those_that_ask(void **state)
+{
+	struct uml_guest a, b, c;
+
+	(void)state;
+	guests_listen("u", "type=uml max=1");
+	a = uml_come("u");
+	b = uml_come("u");
+	uml_say(&a, 0xfeedface, 0, UML_REQUEST);
+	assert_int_equal(guests_ports("u"), 1);
+	c = uml_come("u");
+	assert_true(guests_hung_up(c.conn));
+	assert_int_equal(guests_refused("u", "limit"), 1);
+	assert_true(guests_waits(b.conn));
+	uml_say(&b, 0xfeedface, 0, UML_REQUEST);
+	assert_true(guests_hung_up(b.conn));
+	assert_int_equal(guests_refused("u", "limit"), 2);
+	assert_int_equal(guests_ports("u"), 1);
+	uml_leave(&a);
+	uml_leave(&b);
+	uml_leave(&c);
+}
+
 static void nonsense_and_who_hangs_up_are_counted_apart(void **state)
 {
 	struct uml_guest g;
@@ -384,9 +488,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		GUESTS_TEST(one_guest_too_many_is_hung_up_on_and_told),
 		GUESTS_TEST(who_leaves_makes_room),
+		GUESTS_TEST(switch_has_so_many_listeners_each_at_its_own_place),
 		GUESTS_TEST(switch_that_is_full_refuses_guests),
 		GUESTS_TEST(guests_beyond_the_rate_wait_and_come_in_one_by_one),
 		GUESTS_TEST(nobody_asks_for_a_timer_while_nobody_waits),
+		GUESTS_TEST(turn_that_nobody_took_is_the_next_guests),
 		GUESTS_TEST(quiet_time_is_saved_up_to_a_second_only),
 		GUESTS_TEST(one_listeners_rate_is_not_anothers),
 		GUESTS_TEST(listener_that_waits_can_be_removed),
@@ -396,6 +502,8 @@ int main(void)
 		GUESTS_TEST(
 			guest_that_says_nothing_is_hung_up_on_after_two_seconds),
 		GUESTS_TEST(too_many_that_say_nothing_push_out_the_oldest),
+		GUESTS_TEST(number_that_is_anothers_or_no_ports_is_refused),
+		GUESTS_TEST(number_of_guests_holds_for_those_that_ask),
 		GUESTS_TEST(nonsense_and_who_hangs_up_are_counted_apart),
 		GUESTS_TEST(removed_listener_drops_who_is_just_asking),
 		GUESTS_TEST(socket_that_was_shut_down_is_made_anew),

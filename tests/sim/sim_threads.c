@@ -229,10 +229,10 @@ static void change_one(struct rig *rig, unsigned int step)
 					     "mtu=1500" };
 	struct error err = { 0 };
 	json_t *params = sim_params(portconf_params, words[step % 10]);
-	struct switch_port *p = NULL;
+	struct switch_port *p = switch_port_next(rig->s->sw, NULL);
 	int r;
 
-	for (unsigned int i = step % PORTS + 1; i; i--)
+	for (unsigned int i = step % PORTS; i; i--)
 		p = switch_port_next(rig->s->sw, p);
 	/* Some don't go together with what the port has: refused, as well. */
 	r = switch_port_set(rig->s->sw, p, params, &err);

@@ -92,9 +92,33 @@ static void what_is_no_memory_or_too_long_is_refused(void **state)
 	close(pipes[1]);
 }
 
+static void init_word(void *memory)
+{
+	*(uint32_t *)memory = 0x600d600d;
+}
+
+static void new_memory_has_what_is_written_into_it_first(void **state)
+{
+	struct error err = { 0 };
+	uint32_t word[2];
+	int fd = memfd_new_with("test", 4096, init_word, &err);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(memfd_read(fd, word, sizeof(word), 0), sizeof(word));
+	assert_int_equal(word[0], 0x600d600d);
+	assert_int_equal(word[1], 0);
+	close(fd);
+	fd = memfd_new_with("test", SIZE_MAX / 2 + 1, init_word, &err);
+	assert_true(fd < 0);
+	assert_int_equal(fd, -err.err);
+	assert_string_equal(err.reason, "no-memory");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(new_memory_has_what_is_written_into_it_first),
 		cmocka_unit_test(
 			memory_of_fixed_size_is_empty_and_stays_so_long),
 		cmocka_unit_test(memory_without_a_size_grows),

@@ -1,5 +1,8 @@
 #include "switchd/policy.h"
 
+#include "ports/listen.h"
+#include "ports/vde.h"
+
 /* cmocka.h wants these four before it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,6 +101,25 @@ static bool stream(const char *allow, const char *connect)
 
 	snprintf(rq.stream.connect, sizeof(rq.stream.connect), "%s", connect);
 	return allows(allow, &rq, "connect");
+}
+
+static bool listens(const char *allow, enum listen_kind kind,
+		    const char *address)
+{
+	struct port_request rq = { .type = "listen",
+				   .listen = { .kind = kind } };
+
+	snprintf(rq.listen.address, sizeof(rq.listen.address), "%s", address);
+	return allows(allow, &rq, "listen");
+}
+
+/* The port of a VDE client, whose socket is made beside the listener's. */
+static bool vde(const char *allow, const char *folder)
+{
+	struct port_request rq = { .type = "vde", .given = true };
+
+	snprintf(rq.vde.folder, sizeof(rq.vde.folder), "%s", folder);
+	return allows(allow, &rq, "listen");
 }
 
 static bool file(const char *allow, const char *name)
@@ -349,6 +371,112 @@ static void streams_go_to_this_host_unless_root_says_otherwise(void **state)
 	assert_true(allows("{\"sockets\":[],\"connect\":[]}", &rq, "connect"));
 }
 
+static void listeners_are_this_hosts_unless_root_says_otherwise(void **state)
+{
+	const enum listen_kind stream = LISTEN_STREAM;
+	const char *lan = "{\"listen\":[\"192.0.2.1:4*\",\"[2001:db8::*]:*\","
+			  "\"*:445\"]}";
+
+	(void)state;
+	assert_true(listens(NULL, stream, "127.0.0.1:4444"));
+	assert_true(listens(NULL, stream, "127.1.2.3:1024"));
+	assert_true(listens(NULL, stream, "[::1]:4444"));
+	assert_true(listens(NULL, stream, "[0:0:0:0:0:0:0:1]:4444"));
+	assert_false(listens(NULL, stream, "127.0.0.1:1023"));
+	assert_false(listens(NULL, stream, "0.0.0.0:4444"));
+	assert_false(listens(NULL, stream, "[::]:4444"));
+	assert_false(listens(NULL, stream, "192.0.2.1:4444"));
+	assert_false(listens(NULL, stream, "[::ffff:127.0.0.1]:4444"));
+	assert_true(listens(lan, stream, "192.0.2.1:4444"));
+	assert_false(listens(lan, stream, "192.0.2.1:443"));
+	assert_false(listens(lan, stream, "192.0.2.2:4444"));
+	assert_true(listens(lan, stream, "192.0.2.2:445"));
+	assert_true(listens(lan, stream, "[2001:0db8:0::1]:04444"));
+	assert_false(listens(lan, stream, "[2001:db9::1]:4444"));
+	assert_false(listens(lan, stream, "127.0.0.1:4444"));
+	assert_false(listens("{\"listen\":[]}", stream, "127.0.0.1:4444"));
+	/* Each list is for its own. */
+	assert_false(listens("{\"connect\":[\"*\"],\"udp\":[\"*\"]}", stream,
+			     "192.0.2.1:4444"));
+	assert_true(listens("{\"listen\":[]}", stream, "/run/switchd/s"));
+}
+
+/* Of all kinds that have a path. */
+static void listeners_sockets_are_where_they_may_be(void **state)
+{
+	static const enum listen_kind kinds[] = { LISTEN_STREAM,
+						  LISTEN_SEQPACKET, LISTEN_VDE,
+						  LISTEN_UML };
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		const enum listen_kind kind = kinds[i];
+
+		assert_true(listens(NULL, kind, "/run/switchd/s"));
+		assert_true(listens(NULL, kind, "/run/vhost-user/a/b"));
+		assert_true(listens(NULL, kind, "/tmp/vhost-s"));
+		assert_false(listens(NULL, kind, "/tmp/s"));
+		assert_false(listens(NULL, kind, "/run/s"));
+		assert_false(listens(NULL, kind, "/run/switchd"));
+		assert_false(listens(NULL, kind, "/run/switchd/../s"));
+		assert_false(listens(NULL, kind, "/run/switchd/./s"));
+		assert_false(listens(NULL, kind, "/run/switchd/.."));
+		assert_false(listens(NULL, kind, "/run/switchd/."));
+		assert_false(listens(NULL, kind, "/run/switchd/../"));
+		assert_false(listens(NULL, kind, "//run/switchd/s"));
+		assert_false(
+			listens("{\"sockets\":[]}", kind, "/run/switchd/s"));
+		assert_false(listens("{\"listen\":[\"*\"],\"files\":[\"*\"]}",
+				     kind, "/tmp/s"));
+	}
+}
+
+/* Its folder may be made, so the folder's name counts as well as what is made
+ * in it. */
+static void vde_folder_is_allowed_with_its_socket(void **state)
+{
+	static const char sockets[] = "{\"sockets\":[\"/srv/v\",\"/srv/w/*\","
+				      "\"/srv/x\",\"/srv/x/ctl\"]}";
+
+	(void)state;
+	assert_false(listens(sockets, LISTEN_VDE, "/srv/v"));
+	assert_false(listens(sockets, LISTEN_VDE, "/srv/w"));
+	assert_true(listens(sockets, LISTEN_VDE, "/srv/x"));
+	assert_true(listens(sockets, LISTEN_VDE, "/srv/w/v"));
+	assert_true(listens(sockets, LISTEN_STREAM, "/srv/v"));
+	/* A client's port makes something in there, nothing beside it. */
+	assert_true(vde(sockets, "/srv/x"));
+	assert_true(vde(sockets, "/srv/w"));
+	assert_false(vde(sockets, "/srv/v"));
+	assert_false(vde(NULL, "/srv/x"));
+	assert_true(vde(NULL, "/run/switchd/v"));
+	assert_false(vde(NULL, "/run/switchd/v/../../x"));
+	assert_false(vde(NULL, "/run/switchd/.."));
+	assert_false(vde(NULL, ""));
+	assert_false(vde("{\"sockets\":[\"*\"]}", "run/switchd/v"));
+}
+
+/* A path that names nothing is acquire's to refuse, where the list has what is
+ * before it, and no way around the list. */
+static void path_that_is_no_name_gets_nowhere_else(void **state)
+{
+	(void)state;
+	assert_true(vhost(NULL, "/run/switchd/"));
+	assert_true(stream(NULL, "/run/switchd/"));
+	assert_true(listens(NULL, LISTEN_STREAM, "/run/switchd/"));
+	assert_false(vhost(NULL, "/"));
+	assert_false(stream(NULL, "/"));
+	assert_false(listens(NULL, LISTEN_STREAM, "/"));
+	assert_false(listens(NULL, LISTEN_STREAM, "/run/"));
+	assert_false(dgram(NULL, "/", "/run/switchd/b", "local"));
+	assert_false(dgram(NULL, "/run/switchd/a", "", "remote"));
+	assert_false(dgram(NULL, "", "/run/switchd/b", "local"));
+	/* No path is no address either, of whatever list. */
+	assert_true(stream("{\"connect\":[]}", ""));
+	assert_true(listens("{\"listen\":[]}", LISTEN_STREAM, ""));
+	assert_true(udp("{\"udp\":[]}", ""));
+}
+
 struct links {
 	char dir[64], allow[160], in[96], out[96];
 };
@@ -392,10 +520,20 @@ static void link_leads_nobody_out_of_a_folder(void **state)
 	assert_true(file(l.allow, name));
 	assert_true(capture(l.allow, name));
 	assert_true(vhost(l.allow, name));
+	assert_true(stream(l.allow, name));
+	assert_true(dgram(l.allow, name, name, ""));
+	assert_true(listens(l.allow, LISTEN_STREAM, name));
+	assert_true(listens(l.allow, LISTEN_VDE, name));
 	snprintf(name, sizeof(name), "%s/x", l.out);
 	assert_true(file(l.allow, name));
 	assert_false(capture(l.allow, name));
 	assert_false(vhost(l.allow, name));
+	assert_false(stream(l.allow, name));
+	assert_false(dgram(l.allow, name, name, "local"));
+	assert_false(listens(l.allow, LISTEN_STREAM, name));
+	assert_false(listens(l.allow, LISTEN_VDE, name));
+	assert_false(vde(l.allow, l.out));
+	assert_true(vde(l.allow, l.in));
 	snprintf(name, sizeof(name), "%s/etc/x", l.out);
 	assert_false(capture(l.allow, name));
 	links_end(&l);
@@ -421,17 +559,22 @@ static bool grants(const char *allow, const struct port_request *rq,
 /* Whatever the folder was called when it was opened. */
 static void folder_counts_by_what_it_is(void **state)
 {
-	struct port_request rq[3] = { { .type = "pcap" },
+	struct port_request rq[5] = { { .type = "pcap" },
 				      { .type = "vhost-user" },
-				      { .type = "stream" } };
-	const unsigned int fd[] = { 1, 2, 2 };
+				      { .type = "stream" },
+				      { .type = "listen" },
+				      { .type = "vde" } };
+	const unsigned int fd[] = { 1, 2, 2, LISTEN_GRANT_FOLDER,
+				    VDE_GRANT_FOLDER };
 	struct links l = links();
 
 	(void)state;
 	snprintf(rq[0].pcap.file, PORT_PATH_MAX, "%s/x", l.in);
 	snprintf(rq[1].vhost_user.path, PORT_PATH_MAX, "%s/x", l.in);
 	snprintf(rq[2].stream.connect, PORT_PATH_MAX, "%s/x", l.in);
-	for (unsigned int i = 0; i < 3; i++) {
+	snprintf(rq[3].listen.address, PORT_PATH_MAX, "%s/x", l.in);
+	snprintf(rq[4].vde.folder, PORT_PATH_MAX, "%s", l.in);
+	for (unsigned int i = 0; i < 5; i++) {
 		assert_true(grants(l.allow, &rq[i], fd[i], l.in));
 		assert_true(grants(l.allow, &rq[i], fd[i], l.dir));
 		assert_false(grants(l.allow, &rq[i], fd[i], l.out));
@@ -552,6 +695,11 @@ int main(void)
 		cmocka_unit_test(both_sockets_of_a_pair_are_where_they_may_be),
 		cmocka_unit_test(
 			streams_go_to_this_host_unless_root_says_otherwise),
+		cmocka_unit_test(
+			listeners_are_this_hosts_unless_root_says_otherwise),
+		cmocka_unit_test(listeners_sockets_are_where_they_may_be),
+		cmocka_unit_test(vde_folder_is_allowed_with_its_socket),
+		cmocka_unit_test(path_that_is_no_name_gets_nowhere_else),
 		cmocka_unit_test(connecting_again_is_asked_about_again),
 		cmocka_unit_test(link_leads_nobody_out_of_a_folder),
 		cmocka_unit_test(folder_counts_by_what_it_is),

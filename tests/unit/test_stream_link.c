@@ -123,6 +123,26 @@ static void frames_of_any_length_arrive(void **state)
 	free(data);
 }
 
+/* There is always half a frame left, so the buffer's end is reached, and what
+ * is there moved to its beginning. */
+static void frames_arrive_whose_stream_is_never_at_a_frames_end(void **state)
+{
+	struct rig *r = *state;
+	uint8_t data[2 * (STREAM_WORD + 1514)];
+	uint32_t len = STREAM_WORD + 1514, half = 0, n;
+
+	for (n = 0; n < 3 * STREAM_BUFFER / 1514; n++) {
+		rig_encode(data, 1514, n);
+		rig_encode(data + len, 1514, n + 1);
+		/* The rest of this one, and some of the next. */
+		rig_write(r, data + half, len - half + n % 1500 + 1);
+		half = n % 1500 + 1;
+		assert_int_equal(rig_rx(r), 1);
+		is_frame(&r->frame[0], n, 1514);
+	}
+	assert_null(r->link.ended);
+}
+
 static void ends_with(struct rig *r, uint32_t word)
 {
 	uint8_t data[256];
@@ -354,6 +374,42 @@ static void rest_goes_out_as_soon_as_there_is_room(void **state)
 	free(in.data);
 }
 
+/* Is a frame not out yet, and from which byte on? */
+static bool has_rest(const struct rig *r, uint32_t *from)
+{
+	uint64_t tx = atomic_load(&r->state->tx);
+
+	*from = stream_from(tx);
+	return stream_from(tx) != stream_to(tx);
+}
+
+/* Each time there is room for some of it, but not for all. */
+static void rest_goes_out_in_as_many_pieces_as_it_takes(void **state)
+{
+	struct rig *r = *state;
+	struct reader in = { 0 };
+	unsigned int cut = 0;
+	uint32_t from, len;
+
+	rig_room(r->conn, 1); /* the least there is */
+	rig_burst(r, 0, 1, FRAME_LEN_MAX);
+	assert_int_equal(rig_send(r, DROP_QUEUE_FULL), 1);
+	while (has_rest(r, &from)) {
+		assert_true(reader_fill(&in, r->peer) > 0);
+		assert_int_equal(rig_rx(r), 0);
+		if (!has_rest(r, &len))
+			break;
+		assert_true(len > from);
+		cut++;
+	}
+	assert_in_range(cut, 3, FRAME_LEN_MAX);
+	(void)reader_fill(&in, r->peer);
+	assert_int_equal(reader_take(&in, &len), 0);
+	assert_int_equal(len, FRAME_LEN_MAX);
+	assert_int_equal(in.used, 0);
+	free(in.data);
+}
+
 static void sending_to_who_has_gone_ends_the_connection(void **state)
 {
 	struct rig *r = *state;
@@ -380,6 +436,7 @@ int main(void)
 			more_than_a_batch_makes_the_queue_ready_until_it_is_taken),
 		RIG_TEST(batch_ends_where_the_arena_does),
 		RIG_TEST(frames_of_any_length_arrive),
+		RIG_TEST(frames_arrive_whose_stream_is_never_at_a_frames_end),
 		RIG_TEST(
 			impossible_length_ends_the_connection_behind_good_frames),
 		RIG_TEST(frames_sent_before_the_end_arrive),
@@ -390,6 +447,7 @@ int main(void)
 		RIG_TEST(frames_leave_whole_that_are_cut_at_any_byte),
 		RIG_TEST(peer_that_does_not_read_loses_frames_that_are_counted),
 		RIG_TEST(rest_goes_out_as_soon_as_there_is_room),
+		RIG_TEST(rest_goes_out_in_as_many_pieces_as_it_takes),
 		RIG_TEST(sending_to_who_has_gone_ends_the_connection),
 	};
 
