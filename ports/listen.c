@@ -341,6 +341,7 @@ static int listen_at(const struct where *w, int folder, const char *name,
 
 	if (r < 0)
 		return r;
+	unix_socket_refuse_descriptors(s->socket);
 	if (listen(s->socket, BACKLOG) == 0)
 		return 0;
 	r = unix_socket_cannot(err, errno, "listen on", &w->at);

@@ -20,6 +20,10 @@
 #define MODE_GROUP 0660
 #define ID_NONE	   UINT32_MAX /* chown(2): leave it */
 
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
+
 /* ---- Paths ---- */
 
 int unix_socket_cannot(struct error *err, int error, const char *what,
@@ -106,13 +110,23 @@ static int open_file(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+void unix_socket_refuse_descriptors(int fd)
+{
+	const int no = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}
+
 int unix_socket_new(int type, struct error *err)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd < 0 ? error_set(err, errno, "no-descriptor", NULL,
-				  "can't make a socket: %s", strerror(errno))
-		      : fd;
+	if (fd < 0)
+		return error_set(err, errno, "no-descriptor", NULL,
+				 "can't make a socket: %s", strerror(errno));
+	if (type == SOCK_DGRAM)
+		unix_socket_refuse_descriptors(fd);
+	return fd;
 }
 
 /* Is the open file the one that has this name? */

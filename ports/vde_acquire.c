@@ -365,6 +365,7 @@ int vde_acquire(const struct port_request *rq, struct port_grant *grant,
 		return r;
 	}
 	socket_buffers_grow(grant->fd[VDE_GRANT_DATA]);
+	unix_socket_refuse_descriptors(control);
 	grant->fd[VDE_GRANT_CONTROL] = control;
 	return vde_adjust(rq, grant, err);
 }
