@@ -282,8 +282,6 @@ int stream_acquire(const struct port_request *rq, struct port_grant *grant,
 	}
 	if (state >= 0)
 		close(state);
-	if (given >= 0)
-		close(given);
 	if (err)
 		*err = said;
 	return r;

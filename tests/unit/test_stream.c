@@ -461,6 +461,8 @@ static void given_descriptor_that_is_no_stream_is_refused(void **state)
 	l->grant = (struct port_grant){ .nfds = 1, .fd = { fd[0] } };
 	assert_int_equal(stream_acquire(&l->rq, &l->grant, &l->err), -EINVAL);
 	assert_string_equal(l->err.reason, "not-a-stream");
+	/* It is still the caller's: listen.h. */
+	assert_int_equal(close(fd[0]), 0);
 	close(fd[1]);
 	assert_int_equal(stream_acquire(&l->rq, &l->grant, &l->err), -EINVAL);
 	assert_string_equal(l->err.reason, "bad-grant");
