@@ -65,12 +65,18 @@ static int client_user(int fd, uid_t *uid, struct error *err)
 
 /* ---- The client's socket ---- */
 
+/* The path is what a client has sent: it gets into events and logs. */
 static int bad_address(struct error *err, int error, const char *path,
 		       const char *why)
 {
+	char text[VDE_ADDRESS_LEN];
+	size_t n;
+
+	for (n = 0; n < sizeof(text) - 1 && path[n]; n++)
+		text[n] = path[n] >= ' ' && path[n] <= '~' ? path[n] : '?';
+	text[n] = '\0';
 	return error_set(err, error, "bad-address", NULL,
-			 "the client wants its frames at %.110s: %s", path,
-			 why);
+			 "the client wants its frames at %s: %s", text, why);
 }
 
 /* Is it the folder's name, dir of n bytes? */

@@ -263,6 +263,20 @@ static void path_in_another_folder_is_refused(void **state)
 	refused(r, -EACCES, "bad-address");
 }
 
+/* Messages become events, which are UTF-8, and log lines. */
+static void address_that_is_no_text_is_refused_in_printable_words(void **state)
+{
+	static const char name[] = "/tmp/\xff\x1b[2J\nswitchd: all is well\x80";
+	struct rig *r = *state;
+
+	assert_int_equal(vde_address_make(r->rq.vde.peer, name, sizeof(name)),
+			 0);
+	refused(r, -ENOENT, "bad-address");
+	for (const char *p = r->err.message; *p; p++)
+		assert_true(*p >= ' ' && *p <= '~');
+	assert_non_null(strstr(r->err.message, "/tmp/??[2J?switchd: all"));
+}
+
 static void folders_themselves_are_refused(void **state)
 {
 	static const char *const bad[] = { "/tmp/", "/tmp/.", "/tmp/..", "/" };
@@ -501,6 +515,7 @@ int main(void)
 		TEST(others_socket_is_refused),
 		TEST(symbolic_link_is_refused),
 		TEST(path_in_another_folder_is_refused),
+		TEST(address_that_is_no_text_is_refused_in_printable_words),
 		TEST(folders_themselves_are_refused),
 		TEST(socket_right_in_tmp_is_taken),
 		TEST(folder_may_be_called_by_its_real_name),
