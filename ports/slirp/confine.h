@@ -8,7 +8,8 @@
  *	                  read again and again, may be a link into /run); then
  *	                  another user, no groups, no capabilities
  *	always            no new privileges, no core dumps, not to be traced, a
- *	                  limit of descriptors and so of connections
+ *	                  limit of descriptors and so of connections, and one of
+ *	                  memory
  *
  * The second one, when all is set up: only the system calls that it takes
  * (seccomp). No files but for reading, no sockets but of IPv4 and IPv6: what

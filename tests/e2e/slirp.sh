@@ -198,6 +198,8 @@ if [[ $TEST_SANITIZED == no ]]; then
 	claim_equal "it sees two folders" "etc run" \
 		"$(find "/proc/$nat_pid/root/" -mindepth 1 -maxdepth 1 \
 			-printf '%f\n' | sort | xargs)"
+	claim_equal "it has a gigabyte of memory" $((1 << 30)) "$(awk \
+		'/^Max data size/ { print $5 }' "/proc/$nat_pid/limits")"
 	claim_equal "has its socket, and what it says errors to" "0 1 2 3" \
 		"$(find "/proc/$nat_pid/fd" -mindepth 1 -printf '%f\n' |
 			sort -n | head -n 4 | xargs)"
