@@ -141,8 +141,7 @@ static void finish(struct datagram *d)
 	store_be16(ip + AT_LENGTH, (uint16_t)(d->len - ETHER_HEADER_LEN));
 	store_be16(ip + AT_OFFSET, 0);
 	store_be16(ip + AT_CHECKSUM, 0);
-	store_be16(ip + AT_CHECKSUM,
-		   (uint16_t)~csum_bytes(ip, header_of(d)));
+	store_be16(ip + AT_CHECKSUM, (uint16_t)~csum_bytes(ip, header_of(d)));
 }
 
 bool slirp_fragments_take(struct slirp_fragments *t, const uint8_t **frame,

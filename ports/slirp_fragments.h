@@ -1,15 +1,16 @@
 /*
  * slirp_fragments - guests' IPv4 datagrams made whole, before libslirp
  *
- * libslirp 4.7 must not be given fragments: as Debian builds it, the last one of
- * a datagram that it has no other of ends the process (or does what the guest
- * likes), which a lost frame is enough for; and it keeps as many as anybody
- * sends. So it gets whole datagrams.
+ * libslirp 4.7 must not be given fragments: as Debian builds it, the last one
+ * of a datagram that it has no other of ends the process (or does what the
+ * guest likes), which a lost frame is enough for; and it keeps as many as
+ * anybody sends. So it gets whole datagrams.
  *
- * Fragments are put together in the order that they were sent in, which a switch
- * keeps; a datagram with one missing, doubled or overlapping is none. There are
- * SLIRP_FRAGMENTS_MAX at a time, then the oldest gives way, and each has
- * SLIRP_FRAGMENTS_NS. (RFC 791 section 3.2; fragments of IPv6 libslirp drops.)
+ * Fragments are put together in the order that they were sent in, which a
+ * switch keeps; a datagram with one missing, doubled or overlapping is none.
+ * There are SLIRP_FRAGMENTS_MAX at a time, then the oldest gives way, and each
+ * has SLIRP_FRAGMENTS_NS. (RFC 791 section 3.2; fragments of IPv6 libslirp
+ * drops.)
  *
  * Threads: one.
  */

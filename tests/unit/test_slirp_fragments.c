@@ -94,9 +94,7 @@ static bool gives(struct rig *r, uint64_t now)
 	return false;
 }
 
-#define TAKE(r, ...)                                \
-	(make((r), (struct given){ __VA_ARGS__ }), \
-	 gives((r), NOW))
+#define TAKE(r, ...) (make((r), (struct given){ __VA_ARGS__ }), gives((r), NOW))
 
 static void is_whole(const struct rig *r, uint32_t header, uint32_t n)
 {
