@@ -22,6 +22,7 @@ struct step {
 	json_t *params, *profiles; /* before; struct switch_port's */
 	enum switch_origin origin;
 	uid_t uid;
+	bool given; /* a listener's, whose connection may be over for good */
 };
 
 /* The switch as it was, but for its ports: those are in the steps. */
@@ -68,6 +69,7 @@ static int step_add(struct apply *a, enum step_kind kind,
 	s->profiles = json_incref(p->profiles);
 	s->origin = p->origin;
 	s->uid = p->uid;
+	s->given = p->config.request.given;
 	memcpy(s->name, p->config.request.name, sizeof(s->name));
 	return 0;
 }
@@ -455,7 +457,7 @@ static int change_undo(struct apply *a, struct switch_port *p,
 static void step_undo(struct apply *a, const struct step *s)
 {
 	struct switch_port *p = switch_port_find(a->sw, s->name);
-	struct error err = { 0 };
+	struct error err = { .message = "its connection is over" };
 	bool failed = false;
 
 	/* It may have kept what a profile was even before. */
@@ -467,6 +469,7 @@ static void step_undo(struct apply *a, const struct step *s)
 		break;
 	case STEP_DETACHED:
 		failed = !switch_undetach(a->sw, s->index, s->generation) &&
+			 !s->given &&
 			 !switch_attach(a->sw, s->name, s->params, s->origin,
 					s->uid, &err);
 		break;
