@@ -341,7 +341,7 @@ static int listen_at(const struct where *w, int folder, const char *name,
 
 	if (r < 0)
 		return r;
-	unix_socket_refuse_descriptors(s->socket);
+	unix_socket_bytes_only(s->socket); /* and its connections */
 	if (listen(s->socket, BACKLOG) == 0)
 		return 0;
 	r = unix_socket_cannot(err, errno, "listen on", &w->at);

@@ -26,7 +26,7 @@ static int seqpacket_acquire(const struct port_request *rq,
 		return error_set(err, EINVAL, "not-for-type", "type",
 				 "a port of type seqpacket is made by a "
 				 "listener: listener.add");
-	unix_socket_refuse_descriptors(fd);
+	unix_socket_bytes_only(fd);
 	*grant = (struct port_grant){ .nfds = 1, .fd = { fd } };
 	fill(rq, grant);
 	return 0;

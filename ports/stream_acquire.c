@@ -42,7 +42,7 @@ static void set_up(int fd, int domain)
 	/* Whose close would keep others waiting: fds.h. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	if (domain == AF_UNIX) {
-		unix_socket_refuse_descriptors(fd);
+		unix_socket_bytes_only(fd);
 		return;
 	}
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -16,13 +16,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MODE_OWNER 0600
-#define MODE_GROUP 0660
-#define ID_NONE	   UINT32_MAX /* chown(2): leave it */
-
 #ifndef SO_PASSRIGHTS /* Linux 6.16 */
 #define SO_PASSRIGHTS 83
 #endif
+
+#define MODE_OWNER 0600
+#define MODE_GROUP 0660
+#define ID_NONE	   UINT32_MAX /* chown(2): leave it */
 
 /* ---- Paths ---- */
 
@@ -110,11 +110,11 @@ static int open_file(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-void unix_socket_refuse_descriptors(int fd)
+void unix_socket_bytes_only(int fd)
 {
-	const int no = 0;
+	const int off = 0;
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 int unix_socket_new(int type, struct error *err)
@@ -125,7 +125,7 @@ int unix_socket_new(int type, struct error *err)
 		return error_set(err, errno, "no-descriptor", NULL,
 				 "can't make a socket: %s", strerror(errno));
 	if (type == SOCK_DGRAM)
-		unix_socket_refuse_descriptors(fd);
+		unix_socket_bytes_only(fd);
 	return fd;
 }
 

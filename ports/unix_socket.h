@@ -56,19 +56,16 @@ void unix_socket_folder_again(const struct unix_place *at, const char *name,
 			      int folder);
 
 /*
- * A socket that doesn't block; one of datagrams has only frames to get, so it
- * refuses descriptors. Returns it, the caller's, or -errno with *err.
+ * Let the kernel refuse descriptors that somebody sends beside the bytes: who
+ * receives those would have to close them, and a close may wait (fds.h). From
+ * Linux 6.16 on; nothing happens before.
  */
+void unix_socket_bytes_only(int fd);
+
+/* A socket that doesn't block; of datagrams, for bytes only. Returns it, the
+ * caller's, or -errno with *err. */
 int unix_socket_new(int type, struct error *err)
 	__attribute__((warn_unused_result));
-
-/*
- * Nobody passes descriptors by this socket, nor by a connection that it
- * accepts: sending them is EPERM. Else whoever receives would have to close
- * them, which can take as long as the sender likes (base/fds.h). Before Linux
- * 6.16 nothing prevents it.
- */
-void unix_socket_refuse_descriptors(int fd);
 
 /*
  * Make a socket of that name in the folder; both descriptors are the caller's.

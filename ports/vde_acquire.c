@@ -371,7 +371,7 @@ int vde_acquire(const struct port_request *rq, struct port_grant *grant,
 		return r;
 	}
 	socket_buffers_grow(grant->fd[VDE_GRANT_DATA]);
-	unix_socket_refuse_descriptors(control);
+	unix_socket_bytes_only(control);
 	grant->fd[VDE_GRANT_CONTROL] = control;
 	return vde_adjust(rq, grant, err);
 }

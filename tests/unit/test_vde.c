@@ -487,8 +487,6 @@ static void end_of_the_connection_is_the_ports(void **state)
 	p = opened(r);
 	/* What it says there means nothing. */
 	assert_int_equal(send(r->theirs, "hello", 5, 0), 5);
-	assert_true(readable(p->control_fd));
-	p->ops->control(p);
 	assert_false(readable(p->control_fd));
 	assert_int_equal(receive(p, got), 0);
 	assert_int_equal(atomic_load(&p->failed), 0);
