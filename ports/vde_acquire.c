@@ -70,11 +70,11 @@ static int bad_address(struct error *err, int error, const char *path,
 		       const char *why)
 {
 	char text[VDE_ADDRESS_LEN];
-	size_t n;
 
-	for (n = 0; n < sizeof(text) - 1 && path[n]; n++)
-		text[n] = path[n] >= ' ' && path[n] <= '~' ? path[n] : '?';
-	text[n] = '\0';
+	snprintf(text, sizeof(text), "%s", path);
+	for (char *p = text; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 	return error_set(err, error, "bad-address", NULL,
 			 "the client wants its frames at %s: %s", text, why);
 }

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/tools.sh"
 
 attempt() { # WHERE PATH [OWN]: sets SAID
-	local pid out
+	local pid
 	mkfifo "$T/end"
 	ns_exec sw "$PYTHON" -B "$(dirname "$0")/passed_descriptors.py" "$@" \
 		<"$T/end" >"$T/said" &

@@ -175,12 +175,12 @@ claim "vm2 gets another lease" lease vm2
 claim_equal "of the next address" 10.0.2.16 "$(addresses vm2 4)"
 claim "and reaches the outside" fetches vm2 192.0.2.1
 claim "and vm1, by the switch" pings vm2 10.0.2.15
-pids=$(nat_pids)
+one=$(nat_pids)
 claim "a datagram in fragments goes there and back" \
 	nat vm1 long 192.0.2.1 7 20000
 claim "the last fragment of nothing" nat vm2 last eth0
 claim "goes nowhere" fetches vm2 192.0.2.1
-claim_equal "and ends nothing" "$pids" "$(nat_pids)"
+claim_equal "and ends nothing" "$one" "$(nat_pids)"
 claim "the ledgers close" wait_until 5 ledgers_close
 
 # ---- who it is ---------------------------------------------------------------
