@@ -19,7 +19,12 @@
 /* Bytes that wait for the other end: as much as a TAP's queue, 1000 frames. */
 #define SEND_ROOM (1500 * 1000)
 
-/* A host that has vanished is noticed after a minute. Seconds. */
+/*
+ * A host that has vanished is noticed after a minute where nothing is on its
+ * way to it; else the kernel tries again for a quarter of an hour
+ * (tcp_retries2). TCP_USER_TIMEOUT isn't for us: it also ends who is there and
+ * doesn't read, as a guest that is paused. Seconds.
+ */
 #define ALIVE_IDLE     30
 #define ALIVE_INTERVAL 10
 #define ALIVE_COUNT    3
