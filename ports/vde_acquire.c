@@ -264,7 +264,9 @@ static int bind_file(const struct port_request *rq, int folder,
 				       .group = "" };
 	int r = -EADDRINUSE;
 
-	for (unsigned int n = 0; n < NAMES_MAX && r == -EADDRINUSE; n++) {
+	/* EEXIST: something else has the name. */
+	for (unsigned int n = 0;
+	     n < NAMES_MAX && (r == -EADDRINUSE || r == -EEXIST); n++) {
 		const char *name = own_name(rq, n, path, sizeof(path));
 
 		r = unix_socket_bind(&at, folder, name, -1, s, err);

@@ -208,6 +208,21 @@ static void others_socket_under_our_name_stays(void **state)
 	unlink(a.sun_path);
 }
 
+/* Or whoever may write to the folder could keep all others away by one. */
+static void name_that_is_no_sockets_is_passed_over(void **state)
+{
+	struct rig *r = *state;
+	struct sockaddr_un file = at(r->dir, "003");
+
+	client_at(r, ".client");
+	assert_int_equal(mknod(file.sun_path, S_IFREG | 0600, 0), 0);
+	acquired(r);
+	assert_int_equal(access(at(r->dir, "003.1").sun_path, F_OK), 0);
+	connect_client(r);
+	vde_release(&r->rq, &r->g);
+	assert_int_equal(unlink(file.sun_path), 0);
+}
+
 static void path_too_long_for_the_answer_is_refused(void **state)
 {
 	struct rig *r = *state;
@@ -509,6 +524,7 @@ int main(void)
 		TEST(taken_number_gets_a_name_behind_it),
 		TEST(left_socket_is_replaced),
 		TEST(others_socket_under_our_name_stays),
+		TEST(name_that_is_no_sockets_is_passed_over),
 		TEST(path_too_long_for_the_answer_is_refused),
 		TEST(others_socket_is_refused),
 		TEST(symbolic_link_is_refused),
