@@ -25,7 +25,7 @@ static const char *const client_folders[] = { "/run", "/var/run", "/tmp",
 
 /* Names of our socket by one number: the last port's may not have gone yet. */
 #define NAMES_MAX 8
-#define NAME_SIZE 16
+#define NAME_SIZE sizeof("4294967295.4294967295")
 
 /* Whoever isn't the client's user connects to nothing by it: see vde.h. */
 #define MODE_ANYBODY 0666
