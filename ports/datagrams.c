@@ -21,9 +21,6 @@
 #define GSO_SEGS_MAX  64
 #define GSO_BYTES_MAX (65535 - 8 - 40)
 
-/* How much of the watched connection is read, to be thrown away. */
-#define WATCH_READ 4096
-
 static struct datagrams *to_datagrams(struct port *p)
 {
 	return (struct datagrams *)p; /* port is its first member */
@@ -425,7 +422,7 @@ void datagrams_close(struct port *p)
 
 int datagrams_watch(struct datagrams *d, int fd)
 {
-	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP };
+	struct epoll_event e = { .events = EPOLLRDHUP };
 	int set = epoll_create1(EPOLL_CLOEXEC);
 
 	if (set < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) < 0) {
@@ -449,13 +446,8 @@ void datagrams_join(struct port *p)
 bool datagrams_control(struct port *p)
 {
 	struct datagrams *d = to_datagrams(p);
-	char buf[WATCH_READ];
-	ssize_t n;
 
-	if (d->watched < 0)
-		return false;
-	n = recv(d->watched, buf, sizeof(buf), MSG_DONTWAIT);
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+	if (d->watched < 0 || !hung_up(d->watched))
 		return false;
 	(void)epoll_ctl(p->control_fd, EPOLL_CTL_DEL, d->watched, NULL);
 	d->watched = -1;

@@ -78,7 +78,7 @@ void datagrams_fini(struct datagrams *d);
 
 /*
  * The port ends when the other end of this stream socket is closed (VDE's
- * control connection; what comes by it is thrown away). Borrowed. It makes the
+ * control connection; what comes by it isn't read). Borrowed. It makes the
  * port's control_fd, so the type has datagrams_control in its port_ops. Returns
  * 0 or -errno. Before the port is used.
  */

@@ -177,6 +177,11 @@ int listen_check(const struct port_request *rq, struct error *err)
 	if (rq->listen.kind == LISTEN_VDE && path[len - 1] == '/')
 		return error_set(err, EINVAL, "bad-value", "listen",
 				 "a folder is written without a / at its end");
+	if (rq->listen.kind == LISTEN_VDE && len > VDE_FOLDER_MAX)
+		return error_set(err, EINVAL, "bad-path", "listen",
+				 "a folder's path has %d bytes at most, so "
+				 "that clients can name the sockets in it",
+				 VDE_FOLDER_MAX);
 	find(rq, &w);
 	return unix_socket_name(&w.at, err) ? 0 : -EINVAL;
 }
@@ -363,6 +368,7 @@ static int listen_at(const struct where *w, int folder, const char *name,
 
 	if (r < 0)
 		return r;
+	unix_socket_bytes_only(s->socket); /* and its connections */
 	if (listen(s->socket, BACKLOG) == 0)
 		return 0;
 	r = unix_socket_cannot(err, errno, "listen on", &w->at);

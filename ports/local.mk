@@ -29,6 +29,7 @@ ports_libports_a_SOURCES = \
 	ports/seqpacket.c \
 	ports/slirp.c ports/slirp.h ports/slirp_acquire.c \
 	ports/slirp_config.c ports/slirp_config.h \
+	ports/slirp_fragments.c ports/slirp_fragments.h \
 	ports/socket_buffers.c ports/socket_buffers.h \
 	ports/stream.c ports/stream.h ports/stream_acquire.c \
 	ports/stream_link.c ports/stream_link.h \

@@ -102,6 +102,18 @@ static void redial_later(struct stream_port *s)
 		s->redial_ms = REDIAL_MAX_MS;
 }
 
+/* There is no connection to begin with: another attempt, or, of a given one,
+ * the port's end. */
+static void not_begun(struct stream_port *s)
+{
+	if (!s->rq.given) {
+		redial_later(s);
+		return;
+	}
+	atomic_store(&s->port.failed, ENOTCONN);
+	(void)eventfd_write(s->events, 1);
+}
+
 /*
  * A TCP socket that dials a port of its own host may get that very number, and
  * reach itself.
@@ -413,7 +425,7 @@ static void stream_take_over(struct port *p)
 	/* A given one that was hung up is begun all the same: that it is over
 	 * ends the port. */
 	if (!resume(s, fd) && !begin_with(s, fd))
-		redial_later(s);
+		not_begun(s);
 	if (own >= 0)
 		close(own);
 }
@@ -449,7 +461,7 @@ static struct port *stream_open(const struct port_request *rq,
 		return NULL;
 	}
 	if (!grant->resumed && !begin_with(s, socket_fd(s)))
-		redial_later(s);
+		not_begun(s);
 	return &s->port;
 }
 

@@ -51,8 +51,8 @@ static inline bool stream_is_path(const struct stream_params *p)
 /*
  * The half that acquires, as port.h has it. Nobody there isn't an error of
  * acquire, and a TCP connection may be under way when it returns. Given
- * (rq->given): grant->fd[0] is the connection and nfds is 1 on entry; it is
- * closed where acquire fails. Reasons: bad-value, no-descriptor, no-memory,
+ * (rq->given): grant->fd[0] is the connection and nfds is 1 on entry, as
+ * listen.h has it. Reasons: bad-value, no-descriptor, no-memory,
  * not-a-stream (given), and as unix_socket.h has them bad-path, no-folder,
  * not-permitted, not-a-socket; of renew also nobody-there. The MTU is 1500
  * where none is asked for.

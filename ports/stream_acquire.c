@@ -18,14 +18,15 @@
 /* Bytes that wait for the other end: as much as a TAP's queue, 1000 frames. */
 #define SEND_ROOM (1500 * 1000)
 
-/* A host that has vanished is noticed after a minute. Seconds. */
+/*
+ * A host that has vanished is noticed after a minute where nothing is on its
+ * way to it; else the kernel tries again for a quarter of an hour
+ * (tcp_retries2). TCP_USER_TIMEOUT isn't for us: it also ends who is there and
+ * doesn't read, as a guest that is paused. Seconds.
+ */
 #define ALIVE_IDLE     30
 #define ALIVE_INTERVAL 10
 #define ALIVE_COUNT    3
-
-#ifndef SO_PASSRIGHTS /* Linux 6.16 */
-#define SO_PASSRIGHTS 83
-#endif
 
 /* ---- A socket ---- */
 
@@ -45,8 +46,7 @@ static void set_up(int fd, int domain)
 	/* Whose close would keep others waiting: fds.h. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	if (domain == AF_UNIX) {
-		/* A worker would have to close what it is sent. */
-		set_option(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
+		unix_socket_bytes_only(fd);
 		return;
 	}
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -272,8 +272,6 @@ int stream_acquire(const struct port_request *rq, struct port_grant *grant,
 	}
 	if (state >= 0)
 		close(state);
-	if (given >= 0)
-		close(given);
 	if (err)
 		*err = said;
 	return r;

@@ -42,6 +42,9 @@
 
 #include "ports/listen.h"
 
+/* Bytes of a listener's folder: "/4096.8" in it fits a socket's address. */
+#define VDE_FOLDER_MAX 100
+
 enum vde_grant_fd {
 	VDE_GRANT_DATA,
 	VDE_GRANT_CONTROL,

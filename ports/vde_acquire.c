@@ -71,12 +71,18 @@ static int client_user(int fd, uid_t *uid, struct error *err)
 
 /* ---- The client's socket ---- */
 
+/* The path is what a client has sent: it gets into events and logs. */
 static int bad_address(struct error *err, int error, const char *path,
 		       const char *why)
 {
+	char text[VDE_ADDRESS_LEN];
+
+	snprintf(text, sizeof(text), "%s", path);
+	for (char *p = text; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 	return error_set(err, error, "bad-address", NULL,
-			 "the client wants its frames at %.110s: %s", path,
-			 why);
+			 "the client wants its frames at %s: %s", text, why);
 }
 
 /* Is it the folder's name, dir of n bytes? */
@@ -264,7 +270,9 @@ static int bind_file(const struct port_request *rq, int folder,
 				       .group = "" };
 	int r = -EADDRINUSE;
 
-	for (unsigned int n = 0; n < NAMES_MAX && r == -EADDRINUSE; n++) {
+	/* EEXIST: something else has the name. */
+	for (unsigned int n = 0;
+	     n < NAMES_MAX && (r == -EADDRINUSE || r == -EEXIST); n++) {
 		const char *name = own_name(rq, n, path, sizeof(path));
 
 		r = unix_socket_bind(&at, folder, name, -1, s, err);
@@ -371,6 +379,7 @@ int vde_acquire(const struct port_request *rq, struct port_grant *grant,
 		return r;
 	}
 	socket_buffers_grow(grant->fd[VDE_GRANT_DATA]);
+	unix_socket_bytes_only(control);
 	grant->fd[VDE_GRANT_CONTROL] = control;
 	return vde_adjust(rq, grant, err);
 }

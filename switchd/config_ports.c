@@ -23,6 +23,7 @@ struct config_step {
 	json_t *params, *profiles; /* before; struct switch_port's */
 	enum switch_origin origin;
 	uid_t uid;
+	bool given; /* a listener's, whose connection may be over for good */
 };
 
 static int step_add(struct config_apply *a, enum step_kind kind,
@@ -47,6 +48,7 @@ static int step_add(struct config_apply *a, enum step_kind kind,
 	s->profiles = json_incref(p->profiles);
 	s->origin = p->origin;
 	s->uid = p->uid;
+	s->given = p->config.request.given;
 	memcpy(s->name, p->config.request.name, sizeof(s->name));
 	return 0;
 }
@@ -295,7 +297,7 @@ static int change_undo(struct config_apply *a, struct switch_port *p,
 static void step_undo(struct config_apply *a, const struct config_step *s)
 {
 	struct switch_port *p = switch_port_find(a->sw, s->name);
-	struct error err = { 0 };
+	struct error err = { .message = "its connection is over" };
 	bool failed = false;
 
 	/* It may have kept what a profile was even before. */
@@ -307,6 +309,7 @@ static void step_undo(struct config_apply *a, const struct config_step *s)
 		break;
 	case STEP_DETACHED:
 		failed = !switch_undetach(a->sw, s->index, s->generation) &&
+			 !s->given &&
 			 !switch_attach(a->sw, s->name, s->params, s->origin,
 					s->uid, &err);
 		break;

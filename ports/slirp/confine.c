@@ -48,6 +48,11 @@ int __lsan_is_turned_off(void)
 /* libslirp has two buffers of 128 KB for a connection: half a gigabyte. */
 #define FDS_MAX 2048
 
+/* Twice that, as libslirp 4.7 loses what it answers DHCP with while it has no
+ * address left: a guest can have it lose megabytes a second. What is refused
+ * memory ends, and the port starts another one. */
+#define MEMORY_MAX (1ull << 30)
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static int fail(const char *what, struct error *err)
@@ -162,17 +167,26 @@ static int confine_ids(uid_t uid, gid_t gid, struct error *err)
 	return 0;
 }
 
+/* As much as there may be, but not more than `most`. */
+static int limit(int what, rlim_t most)
+{
+	struct rlimit r;
+
+	if (getrlimit((__rlimit_resource_t)what, &r) < 0)
+		return -1;
+	if (r.rlim_max > most)
+		r.rlim_max = most;
+	r.rlim_cur = r.rlim_max;
+	return setrlimit((__rlimit_resource_t)what, &r);
+}
+
 static int confine_limits(struct error *err)
 {
 	const struct rlimit none = { 0, 0 };
-	struct rlimit fds;
 
-	if (getrlimit(RLIMIT_NOFILE, &fds) < 0)
-		return fail("limits", err);
-	if (fds.rlim_max > FDS_MAX)
-		fds.rlim_max = FDS_MAX;
-	fds.rlim_cur = fds.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &fds) < 0 ||
+	/* A sanitizer's own memory is more than that. */
+	if (limit(RLIMIT_NOFILE, FDS_MAX) < 0 ||
+	    (!SANITIZED && limit(RLIMIT_DATA, MEMORY_MAX) < 0) ||
 	    setrlimit(RLIMIT_CORE, &none) < 0)
 		return fail("limits", err);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

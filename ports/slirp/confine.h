@@ -9,7 +9,8 @@
  *	                  another user, no groups, no capabilities. In a user
  *	                  namespace that has no other user it stays who it is
  *	always            no new privileges, no core dumps, not to be traced, a
- *	                  limit of descriptors and so of connections
+ *	                  limit of descriptors and so of connections, and one of
+ *	                  memory
  *
  * The second one, when all is set up: only the system calls that it takes
  * (seccomp). No files but for reading, no sockets but of IPv4 and IPv6: what

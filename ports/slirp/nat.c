@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ports/privilege.h"
+#include "ports/slirp_fragments.h"
 
 #include <errno.h>
 #include <libslirp.h>
@@ -43,6 +44,7 @@ struct nat {
 	int fd;
 	size_t frame_max;
 	struct batch in, out;
+	struct slirp_fragments *fragments;
 	struct timer timer[TIMERS_MAX];
 	struct pollfd *poll; /* [0] is fd */
 	unsigned int polled, room;
@@ -112,6 +114,14 @@ static ssize_t on_packet(const void *frame, size_t len, void *ctx)
 	return (ssize_t)len;
 }
 
+/* A guest's frame. */
+static void input(struct nat *n, const uint8_t *frame, size_t len)
+{
+	if (len >= ETH_LEN &&
+	    slirp_fragments_take(n->fragments, &frame, &len, clock_ns()))
+		slirp_input(n->slirp, frame, (int)len);
+}
+
 /* From the guests. Returns 1 (there may be more), 0 (there isn't), -EPIPE (it's
  * the end) or -errno. */
 static int receive(struct nat *n)
@@ -131,9 +141,8 @@ static int receive(struct nat *n)
 
 		if (!len) /* nobody sends an empty one */
 			return -EPIPE;
-		if (len >= ETH_LEN &&
-		    !(b->msg[i].msg_hdr.msg_flags & MSG_TRUNC))
-			slirp_input(n->slirp, b->iov[i].iov_base, (int)len);
+		if (!(b->msg[i].msg_hdr.msg_flags & MSG_TRUNC))
+			input(n, b->iov[i].iov_base, len);
 	}
 	return got == BATCH;
 }
@@ -367,7 +376,9 @@ struct nat *nat_new(const struct slirp_params *p,
 		r = batch_init(&n->out, n->frame_max);
 	if (r == 0)
 		n->slirp = slirp_new(&config, &callbacks, n);
-	if (r < 0 || !n->slirp) {
+	if (r == 0)
+		n->fragments = slirp_fragments_new();
+	if (r < 0 || !n->slirp || !n->fragments) {
 		nat_free(n);
 		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 		return NULL;
@@ -409,6 +420,7 @@ void nat_free(struct nat *n)
 		return;
 	if (n->slirp)
 		slirp_cleanup(n->slirp);
+	slirp_fragments_free(n->fragments);
 	free(n->in.data);
 	free(n->out.data);
 	free(n->poll);

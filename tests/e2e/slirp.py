@@ -7,6 +7,8 @@ slirp.py fetch URL            prints what is there; DEVICE binds it to one
 slirp.py dns SERVER NAME      prints the address that the server knows
 slirp.py echo ADDRESS PORT    sends back each UDP datagram
 slirp.py ask ADDRESS PORT     sends one, and prints what comes back
+slirp.py long ADDRESS PORT N  sends one of N bytes, which come back
+slirp.py last DEVICE          sends the last fragment of nothing, ten times
 slirp.py accepts ADDRESS PORT ends with 0 if somebody answers a TCP call
 """
 import os
@@ -110,6 +112,28 @@ def ask(address, port):
         print(s.recv(65536).decode())
 
 
+def long(address, port, size):
+    sent = os.urandom(int(size))
+    with socket.socket(family(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(SECONDS)
+        s.connect((address, int(port)))
+        s.send(sent)
+        return int(s.recv(65536) != sent)
+
+
+def last(device):
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + 64, 7, 185, 64, 17, 0,
+                         socket.inet_aton("10.0.2.15"),
+                         socket.inet_aton("10.0.2.2"))
+    total = sum(struct.unpack("!10H", header))
+    total = ~(total + (total >> 16)) & 0xffff
+    packet = header[:10] + struct.pack("!H", total) + header[12:] + bytes(64)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+        s.bind((device, 0))
+        for _ in range(10):
+            s.send(b"\xff" * 6 + b"\2\0\0\0\0\1\x08\0" + packet)
+
+
 def accepts(address, port):
     socket.create_connection((address, int(port)), 2).close()
 
@@ -117,8 +141,8 @@ def accepts(address, port):
 if __name__ == "__main__":
     try:
         sys.exit({"serve": serve, "stream": stream, "fetch": fetch,
-                  "dns": dns, "echo": echo, "ask": ask,
-                  "accepts": accepts}[sys.argv[1]](*sys.argv[2:]))
+                  "dns": dns, "echo": echo, "ask": ask, "long": long,
+                  "last": last, "accepts": accepts}[sys.argv[1]](*sys.argv[2:]))
     except OSError as e:
         print(f"{' '.join(sys.argv[1:])}: {e}", file=sys.stderr)
         sys.exit(2)

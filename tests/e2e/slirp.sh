@@ -175,6 +175,12 @@ claim "vm2 gets another lease" lease vm2
 claim_equal "of the next address" 10.0.2.16 "$(addresses vm2 4)"
 claim "and reaches the outside" fetches vm2 192.0.2.1
 claim "and vm1, by the switch" pings vm2 10.0.2.15
+one=$(nat_pids)
+claim "a datagram in fragments goes there and back" \
+	nat vm1 long 192.0.2.1 7 20000
+claim "the last fragment of nothing" nat vm2 last eth0
+claim "goes nowhere" fetches vm2 192.0.2.1
+claim_equal "and ends nothing" "$one" "$(nat_pids)"
 claim "the ledgers close" wait_until 5 ledgers_close
 
 # libslirp takes no frame whose checksum isn't right.
@@ -204,6 +210,8 @@ if [[ $TEST_SANITIZED == no ]]; then
 	claim_equal "it sees two folders" "etc run" \
 		"$(find "/proc/$nat_pid/root/" -mindepth 1 -maxdepth 1 \
 			-printf '%f\n' | sort | xargs)"
+	claim_equal "it has a gigabyte of memory" $((1 << 30)) "$(awk \
+		'/^Max data size/ { print $5 }' "/proc/$nat_pid/limits")"
 	claim_equal "has its socket, and what it says errors to" "0 1 2 3" \
 		"$(find "/proc/$nat_pid/fd" -mindepth 1 -printf '%f\n' |
 			sort -n | head -n 4 | xargs)"

@@ -45,6 +45,38 @@ tests_fuzz_fuzz_monitor_SOURCES = tests/fuzz/fuzz_monitor.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_monitor_LDFLAGS = $(FUZZ_FLAGS)
 EXTRA_DIST += tests/fuzz/corpus/fuzz_monitor
 
+fuzz_targets += tests/fuzz/fuzz_address
+tests_fuzz_fuzz_address_SOURCES = tests/fuzz/fuzz_address.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_address_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_address
+
+fuzz_targets += tests/fuzz/fuzz_slirp_fragments
+tests_fuzz_fuzz_slirp_fragments_SOURCES = tests/fuzz/fuzz_slirp_fragments.c \
+	$(FUZZ_MAIN)
+tests_fuzz_fuzz_slirp_fragments_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_slirp_fragments
+
+fuzz_targets += tests/fuzz/fuzz_stream_link
+tests_fuzz_fuzz_stream_link_SOURCES = tests/fuzz/fuzz_stream_link.c \
+	$(FUZZ_MAIN)
+tests_fuzz_fuzz_stream_link_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_stream_link
+
+fuzz_targets += tests/fuzz/fuzz_vde_request
+tests_fuzz_fuzz_vde_request_SOURCES = tests/fuzz/fuzz_vde_request.c \
+	$(FUZZ_MAIN)
+tests_fuzz_fuzz_vde_request_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_vde_request
+
+# Where switchd-libvirt is built.
+if HAVE_LIBVIRT
+fuzz_targets += tests/fuzz/fuzz_domain_xml
+endif
+tests_fuzz_fuzz_domain_xml_SOURCES = tests/fuzz/fuzz_domain_xml.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_domain_xml_LDADD = $(LIBVIRT_LDADD)
+tests_fuzz_fuzz_domain_xml_LDFLAGS = $(FUZZ_FLAGS)
+EXTRA_DIST += tests/fuzz/corpus/fuzz_domain_xml
+
 # The ring's own sources once more, with a hook after each load.
 fuzz_targets += tests/fuzz/fuzz_vhost_ring
 tests_fuzz_fuzz_vhost_ring_SOURCES = tests/fuzz/fuzz_vhost_ring.c \

@@ -352,6 +352,29 @@ static void port_of_the_configuration_takes_a_guests_name(void **state)
 	close(a);
 }
 
+static void guest_that_is_lost_by_an_undone_change_is_no_other_port(
+	void **state)
+{
+	json_t *config;
+	int a;
+
+	(void)state;
+	/* What the profile says of a type isn't for listeners. */
+	applied(config_of(NAMES("l"), "type=seqpacket profile=lab",
+			  "type=dummy"));
+	a = guests_come("l");
+	config = config_of(NAMES("l", "none/x"), "type=seqpacket profile=lab",
+			   "type=dummy");
+	json_object_set_new(
+		config, "ports",
+		json_pack("[{s:s,s:s}]", "name", "l.1", "type", "dummy"));
+	/* Its connection is over when the folder is found missing. */
+	refused(config, "no-folder", "listeners[1].listen");
+	assert_true(guests_hung_up(a));
+	assert_null(switch_port_find(guests.s->sw, "l.1"));
+	close(a);
+}
+
 static void listeners_are_saved_and_their_ports_are_not(void **state)
 {
 	json_t *config, *list;
@@ -499,6 +522,8 @@ int main(void)
 		GUESTS_TEST(profile_that_a_listener_has_stays),
 		GUESTS_TEST(listener_whose_place_changes_is_another_one),
 		GUESTS_TEST(port_of_the_configuration_takes_a_guests_name),
+		GUESTS_TEST(
+			guest_that_is_lost_by_an_undone_change_is_no_other_port),
 		GUESTS_TEST(listeners_are_saved_and_their_ports_are_not),
 		GUESTS_TEST(what_is_to_be_remembered_is_said_as_it_changes),
 		GUESTS_TEST(listener_is_brought_back_and_lost_guests_are_not),

@@ -542,8 +542,9 @@ static void port_ends_with_the_connection_that_it_watches(void **state)
 	assert_int_equal(datagrams_watch(d, fd[0]), 0);
 	p.fd = r->port->control_fd;
 	assert_int_equal(poll(&p, 1, 0), 0);
+	/* What comes by it wakes nobody, however much that is. */
 	assert_int_equal(send(fd[1], "said", 4, 0), 4);
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, 0), 0);
 	assert_false(datagrams_control(r->port));
 	says(r, 60);
 	assert_int_equal(receive(r, FRAME_BATCH_MAX), 1);

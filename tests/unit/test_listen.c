@@ -1,5 +1,7 @@
 /* Listening sockets: where they are made, what is left when they go. */
 #include "ports/listen.h"
+
+#include "ports/vde.h"
 #include "tests/unit/fds.h"
 
 /* cmocka.h wants these four before it. */
@@ -239,6 +241,24 @@ static void what_makes_no_sense_is_refused(void **state)
 	}
 }
 
+/* The names of its ports' sockets are told to clients whole. */
+static void folder_too_long_for_sockets_in_it_is_refused(void **state)
+{
+	char longest[VDE_FOLDER_MAX + 2] = "/tmp/";
+	struct port_request rq;
+	struct error err;
+
+	(void)state;
+	memset(longest + 5, 'x', VDE_FOLDER_MAX - 5);
+	rq = request(LISTEN_VDE, longest);
+	assert_int_equal(listen_check(&rq, &err), 0);
+	strcat(longest, "x");
+	rq = request(LISTEN_VDE, longest);
+	refused(&rq, "bad-path", "listen");
+	rq = request(LISTEN_UML, longest);
+	assert_int_equal(listen_check(&rq, &err), 0);
+}
+
 static void only_a_connection_of_the_right_kind_fits(void **state)
 {
 	int pair[2], tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -273,6 +293,7 @@ int main(void)
 		TEST(folder_is_for_those_who_may_connect),
 		TEST(address_is_listened_on),
 		TEST(what_makes_no_sense_is_refused),
+		TEST(folder_too_long_for_sockets_in_it_is_refused),
 		TEST(only_a_connection_of_the_right_kind_fits),
 	};
 

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 struct lab {
@@ -450,6 +451,31 @@ static void given_connection_that_closes_at_once_brings_its_frames(void **state)
 	assert_int_equal(l->port->failed, ECONNRESET);
 }
 
+/* The last descriptor that it takes is a copy of the connection. */
+static void given_connection_without_a_descriptor_ends_the_port(void **state)
+{
+	struct lab *l = *state;
+	struct rlimit few, was;
+	int fd[5]; /* as many as come before it */
+
+	is_given(l);
+	acquires(l);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = was;
+	for (unsigned int i = 0; i < 5; i++)
+		fd[i] = dup(l->peer);
+	few.rlim_cur = (rlim_t)fd[4] + 1;
+	for (unsigned int i = 0; i < 5; i++)
+		close(fd[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	l->port = port_ops_stream.open(&l->rq, &l->grant, &l->err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_non_null(l->port);
+	assert_true(rig_readable(l->port->control_fd, 0));
+	(void)l->port->ops->control(l->port);
+	assert_int_not_equal(l->port->failed, 0);
+}
+
 static void given_descriptor_that_is_no_stream_is_refused(void **state)
 {
 	struct lab *l = *state;
@@ -461,6 +487,8 @@ static void given_descriptor_that_is_no_stream_is_refused(void **state)
 	l->grant = (struct port_grant){ .nfds = 1, .fd = { fd[0] } };
 	assert_int_equal(stream_acquire(&l->rq, &l->grant, &l->err), -EINVAL);
 	assert_string_equal(l->err.reason, "not-a-stream");
+	/* It is still the caller's: listen.h. */
+	assert_int_equal(close(fd[0]), 0);
 	close(fd[1]);
 	assert_int_equal(stream_acquire(&l->rq, &l->grant, &l->err), -EINVAL);
 	assert_string_equal(l->err.reason, "bad-grant");
@@ -619,6 +647,7 @@ int main(void)
 		TEST(mtu_is_adjusted_and_renew_keeps_the_number),
 		TEST(given_connection_ends_the_port_with_it),
 		TEST(given_connection_that_closes_at_once_brings_its_frames),
+		TEST(given_connection_without_a_descriptor_ends_the_port),
 		TEST(given_descriptor_that_is_no_stream_is_refused),
 		TEST(next_process_goes_on_with_half_a_frame),
 		TEST(connection_in_doubt_is_given_up_and_dialled_anew),

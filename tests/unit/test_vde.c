@@ -208,6 +208,21 @@ static void others_socket_under_our_name_stays(void **state)
 	unlink(a.sun_path);
 }
 
+/* Or whoever may write to the folder could keep all others away by one. */
+static void name_that_is_no_sockets_is_passed_over(void **state)
+{
+	struct rig *r = *state;
+	struct sockaddr_un file = at(r->dir, "003");
+
+	client_at(r, ".client");
+	assert_int_equal(mknod(file.sun_path, S_IFREG | 0600, 0), 0);
+	acquired(r);
+	assert_int_equal(access(at(r->dir, "003.1").sun_path, F_OK), 0);
+	connect_client(r);
+	vde_release(&r->rq, &r->g);
+	assert_int_equal(unlink(file.sun_path), 0);
+}
+
 static void path_too_long_for_the_answer_is_refused(void **state)
 {
 	struct rig *r = *state;
@@ -261,6 +276,20 @@ static void path_in_another_folder_is_refused(void **state)
 	memcpy(r->rq.vde.peer, &a, sizeof(a));
 	r->g = (struct port_grant){ .nfds = 1, .fd = { dup(r->theirs) } };
 	refused(r, -EACCES, "bad-address");
+}
+
+/* Messages become events, which are UTF-8, and log lines. */
+static void address_that_is_no_text_is_refused_in_printable_words(void **state)
+{
+	static const char name[] = "/tmp/\xff\x1b[2J\nswitchd: all is well\x80";
+	struct rig *r = *state;
+
+	assert_int_equal(vde_address_make(r->rq.vde.peer, name, sizeof(name)),
+			 0);
+	refused(r, -ENOENT, "bad-address");
+	for (const char *p = r->err.message; *p; p++)
+		assert_true(*p >= ' ' && *p <= '~');
+	assert_non_null(strstr(r->err.message, "/tmp/??[2J?switchd: all"));
 }
 
 static void folders_themselves_are_refused(void **state)
@@ -473,8 +502,6 @@ static void end_of_the_connection_is_the_ports(void **state)
 	p = opened(r);
 	/* What it says there means nothing. */
 	assert_int_equal(send(r->theirs, "hello", 5, 0), 5);
-	assert_true(readable(p->control_fd));
-	p->ops->control(p);
 	assert_false(readable(p->control_fd));
 	assert_int_equal(receive(p, got), 0);
 	assert_int_equal(atomic_load(&p->failed), 0);
@@ -497,10 +524,12 @@ int main(void)
 		TEST(taken_number_gets_a_name_behind_it),
 		TEST(left_socket_is_replaced),
 		TEST(others_socket_under_our_name_stays),
+		TEST(name_that_is_no_sockets_is_passed_over),
 		TEST(path_too_long_for_the_answer_is_refused),
 		TEST(others_socket_is_refused),
 		TEST(symbolic_link_is_refused),
 		TEST(path_in_another_folder_is_refused),
+		TEST(address_that_is_no_text_is_refused_in_printable_words),
 		TEST(folders_themselves_are_refused),
 		TEST(socket_right_in_tmp_is_taken),
 		TEST(folder_may_be_called_by_its_real_name),
