@@ -13,6 +13,7 @@ ports_libports_a_SOURCES = \
 	ports/ip_address.c ports/ip_address.h \
 	ports/link.c ports/link.h \
 	ports/listen.c ports/listen.h \
+	ports/merge.c ports/merge.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
 	ports/netlink.c ports/netlink.h \
