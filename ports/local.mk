@@ -57,6 +57,7 @@ if HAVE_SLIRP
 pkglibexec_PROGRAMS += ports/slirp/switchd-slirp
 ports_slirp_switchd_slirp_SOURCES = \
 	ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/frames.c ports/slirp/frames.h \
 	ports/slirp/main.c \
 	ports/slirp/nat.c ports/slirp/nat.h
 ports_slirp_switchd_slirp_CPPFLAGS = $(AM_CPPFLAGS) $(SLIRP_CFLAGS)
@@ -65,6 +66,7 @@ ports_slirp_switchd_slirp_LDADD = ports/libports.a base/libbase.a \
 dist_man_MANS += ports/slirp/switchd-slirp.8
 else
 EXTRA_DIST += ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/frames.c ports/slirp/frames.h \
 	ports/slirp/main.c ports/slirp/nat.c ports/slirp/nat.h \
 	ports/slirp/switchd-slirp.8
 endif

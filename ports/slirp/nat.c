@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ports/slirp/frames.h"
 
 #include <errno.h>
 #include <libslirp.h>
@@ -12,14 +13,10 @@
 
 #define NS_PER_MS 1000000
 
-#define BATCH	   64 /* frames in one system call */
-#define ETH_LEN	   14
-#define TAG_LEN	   4
 #define TIMERS_MAX 8 /* libslirp has one */
 /* RFC 4861 section 10: MAX_INITIAL_RTR_ADVERT_INTERVAL, .._ADVERTISEMENTS */
 #define INITIAL_MS    16000
 #define INITIAL_COUNT 3
-#define STALL_MS      20 /* the switch doesn't read: how long to wait for it */
 #define IDLE_MS	      60000 /* nothing is due */
 
 struct timer {
@@ -29,112 +26,30 @@ struct timer {
 	int64_t due_ms; /* 0: not set */
 };
 
-/* Frames of one direction, in a row. */
-struct batch {
-	struct mmsghdr msg[BATCH];
-	struct iovec iov[BATCH];
-	uint8_t *data;
-	unsigned int n;
-};
-
 struct nat {
 	Slirp *slirp;
 	int fd;
-	size_t frame_max;
-	struct batch in, out;
+	struct frames *frames;
 	struct timer timer[TIMERS_MAX];
 	struct pollfd *poll; /* [0] is fd */
 	unsigned int polled, room;
 	unsigned int advertised; /* by our clock */
-	uint64_t lost;		 /* for want of the switch */
 };
 
 /* ---- Frames ---- */
 
-static int batch_init(struct batch *b, size_t frame_max)
-{
-	b->data = malloc(BATCH * frame_max);
-	for (unsigned int i = 0; i < BATCH; i++) {
-		b->iov[i].iov_base = b->data + i * frame_max;
-		b->iov[i].iov_len = frame_max;
-		b->msg[i].msg_hdr.msg_iov = &b->iov[i];
-		b->msg[i].msg_hdr.msg_iovlen = 1;
-	}
-	return b->data ? 0 : -ENOMEM;
-}
-
-/* Returns whether the switch takes frames again. */
-static bool wait_for_room(const struct nat *n)
-{
-	struct pollfd p = { .fd = n->fd, .events = POLLOUT };
-
-	return poll(&p, 1, STALL_MS) > 0 && p.revents & POLLOUT;
-}
-
-/* To the guests, all that is there. */
-static void flush(struct nat *n)
-{
-	struct batch *b = &n->out;
-	unsigned int sent = 0;
-	bool waited = false;
-
-	while (sent < b->n) {
-		int r = sendmmsg(n->fd, b->msg + sent, b->n - sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (r > 0) {
-			sent += (unsigned int)r;
-			waited = false;
-		} else if (errno == EAGAIN && !waited) {
-			waited = wait_for_room(n);
-			if (!waited)
-				break;
-		} else if (errno != EINTR) {
-			break; /* its end is noticed where it is read */
-		}
-	}
-	n->lost += b->n - sent;
-	b->n = 0;
-}
-
 static ssize_t on_packet(const void *frame, size_t len, void *ctx)
 {
 	struct nat *n = ctx;
-	struct batch *b = &n->out;
 
-	if (len > n->frame_max)
-		return -1;
-	if (b->n == BATCH)
-		flush(n);
-	memcpy(b->iov[b->n].iov_base, frame, len);
-	b->iov[b->n++].iov_len = len;
-	return (ssize_t)len;
+	return frames_send(n->frames, frame, len) ? (ssize_t)len : -1;
 }
 
-/* From the guests. Returns 1 (there may be more), 0 (there isn't), -EPIPE (it's
- * the end) or -errno. */
-static int receive(struct nat *n)
+static void on_frame(const uint8_t *frame, uint32_t len, void *ctx)
 {
-	struct batch *b = &n->in;
-	int got;
+	struct nat *n = ctx;
 
-	do
-		got = recvmmsg(n->fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return errno == EAGAIN	     ? 0
-		       : errno == ECONNRESET ? -EPIPE
-					     : -errno;
-	for (int i = 0; i < got; i++) {
-		unsigned int len = b->msg[i].msg_len;
-
-		if (!len) /* nobody sends an empty one */
-			return -EPIPE;
-		if (len >= ETH_LEN &&
-		    !(b->msg[i].msg_hdr.msg_flags & MSG_TRUNC))
-			slirp_input(n->slirp, b->iov[i].iov_base, (int)len);
-	}
-	return got == BATCH;
+	slirp_input(n->slirp, frame, (int)len);
 }
 
 /* ---- Time ---- */
@@ -358,13 +273,10 @@ struct nat *nat_new(const struct slirp_params *p,
 
 	if (r == 0) {
 		n->fd = fd;
-		n->frame_max = s->mtu + ETH_LEN + TAG_LEN;
-		r = batch_init(&n->in, n->frame_max);
+		n->frames = frames_new(fd);
+		if (n->frames)
+			n->slirp = slirp_new(&config, &callbacks, n);
 	}
-	if (r == 0)
-		r = batch_init(&n->out, n->frame_max);
-	if (r == 0)
-		n->slirp = slirp_new(&config, &callbacks, n);
 	if (r < 0 || !n->slirp) {
 		nat_free(n);
 		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
@@ -394,9 +306,9 @@ int nat_run(struct nat *n)
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		slirp_pollfds_poll(n->slirp, r < 0, on_events, n);
-		r = receive(n);
+		r = frames_receive(n->frames, on_frame, n);
 		run_timers(n);
-		flush(n);
+		frames_flush(n->frames);
 	}
 	return r == -EPIPE ? 0 : r;
 }
@@ -407,8 +319,7 @@ void nat_free(struct nat *n)
 		return;
 	if (n->slirp)
 		slirp_cleanup(n->slirp);
-	free(n->in.data);
-	free(n->out.data);
+	frames_free(n->frames);
 	free(n->poll);
 	free(n);
 }
