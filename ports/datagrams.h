@@ -48,7 +48,7 @@ struct datagrams {
 	int fd;
 	bool records;	   /* SOCK_SEQPACKET: there is an end */
 	uint32_t vnet_len; /* ETHER_VNET_LEN, or 0 */
-	int watched;  /* its end is the port's; -1: none */
+	int watched;	   /* its end is the port's; -1: none */
 	_Atomic bool over;
 	/* Where the end is noted (errno): the port's own, or where a type looks
 	 * that goes on with another socket. */

@@ -145,8 +145,8 @@ void merge_end(const struct merge *m, struct virtio_net_hdr_v1 *v)
 	if (!m->added)
 		return;
 	ipv6 = is_ipv6(m->data);
-	v->gso_type = ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6
-			   : VIRTIO_NET_HDR_GSO_TCPV4;
+	v->gso_type =
+		ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
 	v->gso_size = (uint16_t)m->mss;
 	v->hdr_len = (uint16_t)m->end;
 	set_ip_len(m->data + ETHER_HEADER_LEN, ipv6, m->l4 - ETHER_HEADER_LEN,

@@ -1,14 +1,17 @@
 """stream - TCP between two QEMU guests, by a stream listener and without a switch
 
 QEMU can connect two of its guests by itself: one listens, the other one is its
-only peer. The guests are the same both times, and so is what they speak, each
-frame with its length in front of it, over TCP.
+only peer. The guests are the same each time, and so is what they speak, each
+frame with its length in front of it. Their own way goes by TCP; to a listener
+there is that, and a Unix socket, which costs less.
 
     guest a ==== [ switchd: a stream listener ] ==== guest b
     guest a ==== socket,listen === socket,connect ==== guest b
 
 The guests are those of console.py, and take turns as there.
 """
+
+import os
 
 from console import ConsoleGuest, ConsoleQemu, Qemu, PORT, arrived
 from contestants import Switchd
@@ -54,17 +57,31 @@ class Pair(ConsoleGuest):
 
 
 class StreamSwitchd(Pair, Switchd):
-    about = "the subject, a stream listener"
-    address = "127.0.0.1:5401"
+    about = "the subject, a stream listener at a Unix socket"
 
     def check(self):
         Switchd.check(self)
         super().check()
+        # Each has a daemon of its own.
+        folder = os.path.join(self.stage.dir, self.name)
+        os.makedirs(folder, exist_ok=True)
+        self.socket = os.path.join(folder, "switchd.sock")
+        self.path = os.path.join(folder, "stream.sock")
+
+    name = "unix"
+
+    def listener(self):
+        """Its address, and how QEMU says it."""
+        return self.path, "stream,server=off,addr.type=unix," \
+            f"addr.path={self.path}"
 
     def start(self):
-        self.daemon(config={"listeners": [
-            {"name": "l", "type": "stream", "listen": self.address}]})
-        self.up(*[f"socket,connect={self.address}"] * 2)
+        address, net = self.listener()
+        self.daemon(config={
+            "daemon": {"allow": {"sockets": [self.path]}},
+            "listeners": [{"name": "l", "type": "stream",
+                           "listen": address}]})
+        self.up(net, net)
 
     def pids(self):
         return processes(self.proc.pid)
@@ -74,6 +91,14 @@ class StreamSwitchd(Pair, Switchd):
         if self.proc:
             self.stage.stop(self.proc)
             self.proc = None
+
+
+class StreamTcp(StreamSwitchd):
+    about = "the same, the listener at a TCP port"
+    name = "tcp"
+
+    def listener(self):
+        return "127.0.0.1:5401", "socket,connect=127.0.0.1:5401"
 
 
 class StreamDirect(Pair):
@@ -92,11 +117,14 @@ class Stream(ConsoleQemu):
     words = ("stream",)
     title = "two QEMU guests by a stream each, medians"
     rows = [Row("tcp_gbit", "Gbit/s", 2, "TCP from one to the other")]
-    bars = [Bar("tcp_gbit", "switchd", "direct", "min", 0.8)]
+    bars = [Bar("tcp_gbit", "switchd", "direct", "min", 0.8),
+            Bar("tcp_gbit", "switchd-tcp", "direct", "min", 0.8)]
 
     def cast(self):
         self.up = []
         return {"switchd": lambda: StreamSwitchd(self.stage, self.options,
+                                                 Qemu),
+                "switchd-tcp": lambda: StreamTcp(self.stage, self.options,
                                                  Qemu),
                 "direct": lambda: StreamDirect(self.stage, self.options, Qemu)}
 

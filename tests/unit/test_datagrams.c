@@ -341,7 +341,8 @@ static void vnet_header_goes_before_the_frame(void **state)
 {
 	static const uint32_t len[] = { 60, 60000, FULL };
 	struct virtio_net_hdr_v1 v[3] = {
-		[1] = { .gso_type = VIRTIO_NET_HDR_GSO_TCPV6, .gso_size = 1440 },
+		[1] = { .gso_type = VIRTIO_NET_HDR_GSO_TCPV6,
+			.gso_size = 1440 },
 	};
 	struct rig *r = *state;
 	struct frame *f = r->frame;

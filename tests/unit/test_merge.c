@@ -74,8 +74,8 @@ static void is_super_frame(const struct merge *m, const struct superframe *s,
 	struct virtio_net_hdr_v1 v;
 	struct frame f = taken(m);
 
-	assert_int_equal(f.len, superframe_build(s, want_mem,
-						 SUPERFRAME_PARTIAL));
+	assert_int_equal(f.len,
+			 superframe_build(s, want_mem, SUPERFRAME_PARTIAL));
 	assert_memory_equal(f.data, want_mem, f.len);
 	superframe_vnet(s, mss, &v);
 	assert_memory_equal(&f.vnet, &v, sizeof(v));
