@@ -5,11 +5,13 @@
 #include "ports/slirp/frames.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libslirp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define NS_PER_MS 1000000
 
@@ -34,6 +36,9 @@ struct nat {
 	struct pollfd *poll; /* [0] is fd */
 	unsigned int polled, room;
 	unsigned int advertised; /* by our clock */
+	/* A socket that somebody may call at was readable; there is no
+	 * descriptor for who calls. */
+	bool called, full;
 };
 
 /* ---- Frames ---- */
@@ -168,19 +173,52 @@ static int add_poll(struct nat *n, int fd, short wanted)
 	return (int)n->polled++;
 }
 
+/* What libslirp wants of a socket that it listens at (and of UDP's). */
+#define CALLS (POLLIN | POLLERR | POLLHUP)
+
+/*
+ * Who calls while there is no descriptor for it can't be accepted, and makes
+ * the socket readable all the time: such sockets are left alone meanwhile.
+ * libslirp looks once in half a second at least while it has connections.
+ */
+static bool is_full(struct nat *n)
+{
+	int fd;
+
+	if (!n->called && !n->full)
+		return false;
+	n->called = false;
+	fd = fcntl(n->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	close(fd);
+	return false;
+}
+
+static bool listens(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}
+
 static int on_add_poll(int fd, int wanted, void *ctx)
 {
+	struct nat *n = ctx;
 	short mask = 0;
 
+	if (n->full && listens(fd))
+		return add_poll(n, -1, 0);
 	for (unsigned int i = 0; i < EVENTS; i++)
 		if (wanted & events[i].slirp)
 			mask |= events[i].poll;
-	return add_poll(ctx, fd, mask);
+	return add_poll(n, fd, mask);
 }
 
 static int on_events(int i, void *ctx)
 {
-	const struct nat *n = ctx;
+	struct nat *n = ctx;
 	int what = 0;
 
 	if (i < 0 || (unsigned int)i >= n->polled)
@@ -188,6 +226,8 @@ static int on_events(int i, void *ctx)
 	for (unsigned int k = 0; k < EVENTS; k++)
 		if (n->poll[i].revents & events[k].poll)
 			what |= events[k].slirp;
+	if (what && n->poll[i].events == CALLS)
+		n->called = true;
 	return what;
 }
 
@@ -298,6 +338,7 @@ int nat_run(struct nat *n)
 		uint32_t ms = IDLE_MS;
 
 		n->polled = 0;
+		n->full = is_full(n);
 		if (add_poll(n, n->fd, POLLIN) < 0)
 			return -ENOMEM;
 		slirp_pollfds_fill(n->slirp, &ms, on_add_poll, n);

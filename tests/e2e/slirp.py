@@ -11,8 +11,11 @@ slirp.py dns SERVER NAME      prints the address that the server knows
 slirp.py echo ADDRESS PORT    sends back each UDP datagram
 slirp.py ask ADDRESS PORT     sends one, and prints what comes back
 slirp.py accepts ADDRESS PORT ends with 0 if somebody answers a TCP call
+slirp.py crowd ADDRESS PORT   calls until nobody answers any more, and stays on
+                              the line
 """
 import os
+import signal
 import socket
 import socketserver
 import struct
@@ -145,12 +148,24 @@ def accepts(address, port):
     socket.create_connection((address, int(port)), 2).close()
 
 
+def crowd(address, port):
+    calls, missed = [], 0
+    while missed < 10:
+        try:
+            calls.append(socket.create_connection((address, int(port)), 0.1))
+            missed = 0
+        except TimeoutError:
+            missed += 1  # too many at once, or for good
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pause()
+
+
 if __name__ == "__main__":
     try:
         sys.exit({"serve": serve, "stream": stream, "fetch": fetch,
                   "take": take, "give": give,
                   "dns": dns, "echo": echo, "ask": ask,
-                  "accepts": accepts}[sys.argv[1]](*sys.argv[2:]))
+                  "accepts": accepts, "crowd": crowd}[sys.argv[1]](*sys.argv[2:]))
     except OSError as e:
         print(f"{' '.join(sys.argv[1:])}: {e}", file=sys.stderr)
         sys.exit(2)

@@ -9,6 +9,7 @@
 . "$(dirname "$0")/tools.sh"
 
 NAT="$PYTHON -B $(dirname "$0")/slirp.py"
+FEW=160 # descriptors
 FAST_S=3 # until another process is there
 [[ $TEST_SANITIZED == no ]] || FAST_S=10
 
@@ -56,6 +57,15 @@ children_are() {
 	local pids
 	read -ra pids <"/proc/$SWITCHD_PID/task/$SWITCHD_PID/children"
 	((${#pids[@]} == $1))
+}
+
+# Of $nat_pid: has it all the descriptors that it may have? Its CPU time.
+nat_is_full() {
+	(($(find "/proc/$nat_pid/fd" -mindepth 1 | wc -l) == FEW))
+}
+
+nat_ticks() {
+	awk '{ print $14 + $15 }' "/proc/$nat_pid/stat"
 }
 
 monitor_fds() {
@@ -342,11 +352,33 @@ nat_pid=$(nat_pids)
 claim "the switch ends" switchd_stop
 claim "its process as well" wait_until 5 lib_gone "$nat_pid"
 
+# ---- more connections than it has room for -----------------------------------
+
+cat >"$T/few" <<SH
+#!/bin/sh
+ulimit -n $FEW
+exec "$SWITCHD_SLIRP" "\$@"
+SH
+chmod +x "$T/few"
+SWITCHD_SLIRP=$T/few switchd_start
+claim "another switch" attach hostfwd=tcp:192.0.2.2:8082-:80
+nat_pid=$(nat_pids)
+ctl port attach vm1 type=tap ifname=eth0 netns="$(ns_name vm1)" >&2
+wait_until 5 ip -n "$(ns_name vm1)" link set eth0 up
+claim "vm1 gets a lease" lease vm1
+nat_background outside crowd 192.0.2.2 8082
+crowd=$PID
+claim "calls take all its descriptors" wait_until 30 nat_is_full
+ticks=$(nat_ticks)
+claim "guests still are" ns_exec vm1 ping -q -c 11 -i 0.1 -W 2 10.0.2.2
+ticks=$(($(nat_ticks) - ticks))
+echo "# $ticks ticks of CPU in a second"
+claim "and it waits for room, without turning in a circle" test "$ticks" -le 30
+claim "those who have called hang up" pid_stop "$crowd"
+claim "others are let in" wait_until 30 fetches outside 192.0.2.2:8082
+
 # ---- monitor and switch die at once ------------------------------------------
 
-switchd_start
-claim "another switch" attach
-nat_pid=$(nat_pids)
 switchd_kill
 claim "nobody is left to speak to, and it ends" wait_until 5 lib_gone "$nat_pid"
 
