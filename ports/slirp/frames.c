@@ -108,8 +108,12 @@ bool frames_send(struct frames *f, const void *frame, uint64_t len)
 static bool wait_for_room(const struct frames *f)
 {
 	struct pollfd p = { .fd = f->fd, .events = POLLOUT };
+	int n = poll(&p, 1, STALL_MS);
 
-	return poll(&p, 1, STALL_MS) > 0 && p.revents & POLLOUT;
+	if (n == 0)
+		log_warning("slirp", "the switch takes no frames: some to "
+				     "guests are lost");
+	return n > 0 && p.revents & POLLOUT;
 }
 
 void frames_flush(struct frames *f)
@@ -134,9 +138,6 @@ void frames_flush(struct frames *f)
 			break; /* its end is noticed where it is read */
 		}
 	}
-	if (sent < b->n && errno == EAGAIN)
-		log_warning("slirp", "the switch takes no frames: some to "
-				     "guests are lost");
 	b->n = 0;
 }
 

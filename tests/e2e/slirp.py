@@ -149,6 +149,7 @@ def accepts(address, port):
 
 
 def crowd(address, port):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     calls, missed = [], 0
     while missed < 10:
         try:
@@ -156,7 +157,6 @@ def crowd(address, port):
             missed = 0
         except TimeoutError:
             missed += 1  # too many at once, or for good
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.pause()
 
 
