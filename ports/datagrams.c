@@ -60,12 +60,12 @@ static uint32_t stride(const struct datagrams *d)
 	return (FRAME_HEADROOM + d->head_max + 63u) & ~63u;
 }
 
-/* Where n datagrams shall lie. */
+/* Where n datagrams shall lie; a vnet header is in the frame's headroom. */
 static void place(struct datagrams *d, uint8_t *data, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		d->in.iov[i][0].iov_base =
-			data + FRAME_HEADROOM + (size_t)i * stride(d);
+		d->in.iov[i][0].iov_base = data + FRAME_HEADROOM - d->vnet_len +
+					   (size_t)i * stride(d);
 }
 
 /* Can nobody ever receive by this socket again? Everything else is about a
@@ -95,9 +95,14 @@ static unsigned int receive(struct datagrams *d, unsigned int n)
 
 static void take(struct datagrams *d, unsigned int i, struct frame *f)
 {
-	uint32_t len = d->in.msg[i].msg_len;
+	uint8_t *start = d->in.iov[i][0].iov_base;
+	uint32_t len = d->in.msg[i].msg_len, vnet_len = d->vnet_len;
 
-	frame_init(f, d->in.iov[i][0].iov_base, len);
+	/* One that ends within its vnet header has no frame. */
+	len = len > vnet_len ? len - vnet_len : 0;
+	frame_init(f, start + vnet_len, len);
+	if (vnet_len && len)
+		memcpy(&f->vnet, start, sizeof(f->vnet));
 	if (__builtin_expect(len <= d->head_max, 1))
 		return;
 	f->head_len = d->head_max;
@@ -142,13 +147,13 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 }
 
 /* Frames that are as long as that are rare, or the MTU would say so: nobody has
- * to keep memory for them. */
+ * to keep memory for them. Super-frames, by a vnet header, are the rule. */
 void datagrams_rx_done(struct port *p, unsigned int queue)
 {
 	struct datagrams *d = to_datagrams(p);
 
 	(void)queue;
-	if (__builtin_expect(!d->in.spilled, 1))
+	if (__builtin_expect(!d->in.spilled, 1) || d->vnet_len)
 		return;
 	d->in.spilled = false;
 	(void)madvise(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d),
@@ -232,10 +237,22 @@ static void say_segment(struct out *o, unsigned int i, uint32_t len)
 	o->msg[i].msg_hdr.msg_controllen = CMSG_SPACE(sizeof(size));
 }
 
-/* As many of f[0..n) as there is room for. Returns how many. */
-static unsigned int collect(struct out *o, struct frame *const *f,
-			    unsigned int n, uint32_t gso_max)
+/* The vnet header goes before the frame, in whose headroom it lies. */
+static void put_vnet(const struct frame *f, struct iovec *head)
 {
+	uint8_t *start = f->data - ETHER_VNET_LEN;
+
+	memcpy(start, &f->vnet, ETHER_VNET_LEN);
+	head->iov_base = start;
+	head->iov_len += ETHER_VNET_LEN;
+}
+
+/* As many of f[0..n) as there is room for. Returns how many. */
+static unsigned int collect(const struct datagrams *d, struct out *o,
+			    struct frame *const *f, unsigned int n)
+{
+	uint32_t gso_max =
+		atomic_load_explicit(&d->gso_max, memory_order_relaxed);
 	unsigned int parts = 0, done = 0;
 
 	o->n = 0;
@@ -248,6 +265,8 @@ static unsigned int collect(struct out *o, struct frame *const *f,
 		*m = (struct msghdr){ .msg_iov = &o->iov[parts] };
 		for (unsigned int i = 0; i < run; i++)
 			parts += frame_iov(f[done + i], &o->iov[parts]);
+		if (d->vnet_len)
+			put_vnet(f[done], m->msg_iov);
 		m->msg_iovlen = (size_t)(&o->iov[parts] - m->msg_iov);
 		if (run > 1)
 			say_segment(o, o->n, f[done]->len);
@@ -308,9 +327,7 @@ unsigned int datagrams_tx(struct port *p, struct frame *const *f,
 	struct out o;
 
 	while (done < n) {
-		uint32_t gso_max =
-			atomic_load_explicit(&d->gso_max, memory_order_relaxed);
-		unsigned int k = collect(&o, f + done, n - done, gso_max);
+		unsigned int k = collect(d, &o, f + done, n - done);
 		int error = 0;
 		unsigned int sent = send_out(d, &o, &error);
 
@@ -361,7 +378,9 @@ int datagrams_init(struct datagrams *d, const struct port_ops *ops,
 	    getsockopt(grant->fd[0], SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		return no_socket(rq, err);
 	port_init(&d->port, ops, rq, grant);
-	atomic_store(&d->port.tx_offloads, 0);
+	d->vnet_len = grant->vnet_len ? ETHER_VNET_LEN : 0;
+	if (!d->vnet_len)
+		atomic_store(&d->port.tx_offloads, 0);
 	d->fd = grant->fd[0];
 	d->records = type == SOCK_SEQPACKET;
 	d->watched = -1;
@@ -375,7 +394,7 @@ int datagrams_init(struct datagrams *d, const struct port_ops *ops,
 	for (unsigned int i = 0; i < FRAME_BATCH_MAX; i++) {
 		struct iovec *iov = d->in.iov[i];
 
-		iov[0].iov_len = d->head_max;
+		iov[0].iov_len = d->vnet_len + d->head_max;
 		iov[1].iov_base = d->in.spill + (size_t)i * spill_len(d);
 		iov[1].iov_len = spill_len(d);
 		d->in.msg[i].msg_hdr = (struct msghdr){

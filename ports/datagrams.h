@@ -3,7 +3,8 @@
  *
  * Types udp, dgram, seqpacket, vde, uml and slirp differ in how they get their
  * socket. From there on they are one: a connected socket, grant->fd[0], and one
- * frame a datagram (or record), as it is, without a vnet header.
+ * frame a datagram (or record), as it is. Where the other end is ours and the
+ * grant has a vnet_len, a struct virtio_net_hdr_v1 precedes it (slirp).
  *
  *	recvmmsg ──► frames in the arena ── rx, rx_done ──► pipeline
  *	sendmmsg ◄── heads and segments ◄── tx ◄──
@@ -45,8 +46,9 @@ struct datagrams_in {
 struct datagrams {
 	struct port port;
 	int fd;
-	bool records; /* SOCK_SEQPACKET: there is an end */
-	int watched;  /* its end is the port's; -1: none */
+	bool records;	   /* SOCK_SEQPACKET: there is an end */
+	uint32_t vnet_len; /* ETHER_VNET_LEN, or 0 */
+	int watched;	   /* its end is the port's; -1: none */
 	_Atomic bool over;
 	/* Where the end is noted (errno): the port's own, or where a type looks
 	 * that goes on with another socket. */
@@ -60,8 +62,8 @@ struct datagrams {
 
 /*
  * A port that borrows the grant's first descriptor, a socket that is connected
- * or will be. Its tx_offloads are 0 whatever the grant says. Returns NULL with
- * *err: no-memory, bad-grant (no socket).
+ * or will be. Without a vnet header its tx_offloads are 0 whatever the grant
+ * says. Returns NULL with *err: no-memory, bad-grant (no socket).
  */
 struct port *datagrams_open(const struct port_ops *ops,
 			    const struct port_request *rq,

@@ -13,6 +13,7 @@ ports_libports_a_SOURCES = \
 	ports/ip_address.c ports/ip_address.h \
 	ports/link.c ports/link.h \
 	ports/listen.c ports/listen.h \
+	ports/merge.c ports/merge.h \
 	ports/netdev.c ports/netdev.h ports/netdev_acquire.c \
 	ports/netdev_guard.c ports/netdev_guard.h \
 	ports/netlink.c ports/netlink.h \
@@ -58,6 +59,7 @@ if HAVE_SLIRP
 pkglibexec_PROGRAMS += ports/slirp/switchd-slirp
 ports_slirp_switchd_slirp_SOURCES = \
 	ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/frames.c ports/slirp/frames.h \
 	ports/slirp/main.c \
 	ports/slirp/nat.c ports/slirp/nat.h
 ports_slirp_switchd_slirp_CPPFLAGS = $(AM_CPPFLAGS) $(SLIRP_CFLAGS)
@@ -66,6 +68,7 @@ ports_slirp_switchd_slirp_LDADD = ports/libports.a base/libbase.a \
 dist_man_MANS += ports/slirp/switchd-slirp.8
 else
 EXTRA_DIST += ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/frames.c ports/slirp/frames.h \
 	ports/slirp/main.c ports/slirp/nat.c ports/slirp/nat.h \
 	ports/slirp/switchd-slirp.8
 endif

@@ -2,9 +2,9 @@
  * slirp - ports to the outside by NAT, for which nobody needs privilege
  *
  * The other end is a process of our own, switchd-slirp (ports/slirp/): libslirp
- * behind a socket pair, a frame a record. It is router, DHCP and name server to
- * the guests and speaks with the outside by ordinary sockets. What guests can
- * break there is that process.
+ * behind a socket pair, a vnet header and a frame a record. It is router, DHCP
+ * and name server to the guests and speaks with the outside by ordinary
+ * sockets. What guests can break there is that process.
  *
  *	slirp_acquire.c    starts and ends it: where the monitor is, by the
  *	                   monitor, in whose network namespace it lives then

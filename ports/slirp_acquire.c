@@ -259,6 +259,9 @@ int slirp_acquire(const struct port_request *rq, struct port_grant *grant,
 		return r;
 	grant->nfds = SLIRP_GRANT_FDS;
 	grant->mtu = rq->mtu ? rq->mtu : SLIRP_MTU_DEFAULT;
+	grant->vnet_len = ETHER_VNET_LEN;
+	/* No TSO6: libslirp takes no IPv6 packet longer than its MTU. */
+	grant->tx_offloads = PORT_TX_CSUM | PORT_TX_TSO4 | PORT_TX_ECN;
 	grant->carrier = rq->enabled;
 	return 0;
 }

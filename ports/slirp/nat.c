@@ -3,25 +3,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ports/privilege.h"
+#include "ports/slirp/frames.h"
 #include "ports/slirp_fragments.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libslirp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define NS_PER_MS 1000000
 
-#define BATCH	   64 /* frames in one system call */
-#define ETH_LEN	   14
-#define TAG_LEN	   4
 #define TIMERS_MAX 8 /* libslirp has one */
 /* RFC 4861 section 10: MAX_INITIAL_RTR_ADVERT_INTERVAL, .._ADVERTISEMENTS */
 #define INITIAL_MS    16000
 #define INITIAL_COUNT 3
-#define STALL_MS      20 /* the switch doesn't read: how long to wait for it */
 #define IDLE_MS	      60000 /* nothing is due */
 
 struct timer {
@@ -31,120 +30,37 @@ struct timer {
 	int64_t due_ms; /* 0: not set */
 };
 
-/* Frames of one direction, in a row. */
-struct batch {
-	struct mmsghdr msg[BATCH];
-	struct iovec iov[BATCH];
-	uint8_t *data;
-	unsigned int n;
-};
-
 struct nat {
 	Slirp *slirp;
 	int fd;
-	size_t frame_max;
-	struct batch in, out;
+	struct frames *frames;
 	struct slirp_fragments *fragments;
 	struct timer timer[TIMERS_MAX];
 	struct pollfd *poll; /* [0] is fd */
 	unsigned int polled, room;
 	unsigned int advertised; /* by our clock */
-	uint64_t lost;		 /* for want of the switch */
+	/* A socket that somebody may call at was readable; there is no
+	 * descriptor for who calls. */
+	bool called, full;
 };
 
 /* ---- Frames ---- */
 
-static int batch_init(struct batch *b, size_t frame_max)
-{
-	b->data = malloc(BATCH * frame_max);
-	for (unsigned int i = 0; i < BATCH; i++) {
-		b->iov[i].iov_base = b->data + i * frame_max;
-		b->iov[i].iov_len = frame_max;
-		b->msg[i].msg_hdr.msg_iov = &b->iov[i];
-		b->msg[i].msg_hdr.msg_iovlen = 1;
-	}
-	return b->data ? 0 : -ENOMEM;
-}
-
-/* Returns whether the switch takes frames again. */
-static bool wait_for_room(const struct nat *n)
-{
-	struct pollfd p = { .fd = n->fd, .events = POLLOUT };
-
-	return poll(&p, 1, STALL_MS) > 0 && p.revents & POLLOUT;
-}
-
-/* To the guests, all that is there. */
-static void flush(struct nat *n)
-{
-	struct batch *b = &n->out;
-	unsigned int sent = 0;
-	bool waited = false;
-
-	while (sent < b->n) {
-		int r = sendmmsg(n->fd, b->msg + sent, b->n - sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (r > 0) {
-			sent += (unsigned int)r;
-			waited = false;
-		} else if (errno == EAGAIN && !waited) {
-			waited = wait_for_room(n);
-			if (!waited)
-				break;
-		} else if (errno != EINTR) {
-			break; /* its end is noticed where it is read */
-		}
-	}
-	n->lost += b->n - sent;
-	b->n = 0;
-}
-
 static ssize_t on_packet(const void *frame, size_t len, void *ctx)
 {
 	struct nat *n = ctx;
-	struct batch *b = &n->out;
 
-	if (len > n->frame_max)
-		return -1;
-	if (b->n == BATCH)
-		flush(n);
-	memcpy(b->iov[b->n].iov_base, frame, len);
-	b->iov[b->n++].iov_len = len;
-	return (ssize_t)len;
+	return frames_send(n->frames, frame, len) ? (ssize_t)len : -1;
 }
 
-/* A guest's frame. */
-static void input(struct nat *n, const uint8_t *frame, size_t len)
+/* A guest's. */
+static void on_frame(const uint8_t *frame, uint32_t len, void *ctx)
 {
-	if (len >= ETH_LEN &&
-	    slirp_fragments_take(n->fragments, &frame, &len, clock_ns()))
-		slirp_input(n->slirp, frame, (int)len);
-}
+	struct nat *n = ctx;
+	size_t size = len;
 
-/* From the guests. Returns 1 (there may be more), 0 (there isn't), -EPIPE (it's
- * the end) or -errno. */
-static int receive(struct nat *n)
-{
-	struct batch *b = &n->in;
-	int got;
-
-	do
-		got = recvmmsg(n->fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return errno == EAGAIN	     ? 0
-		       : errno == ECONNRESET ? -EPIPE
-					     : -errno;
-	for (int i = 0; i < got; i++) {
-		unsigned int len = b->msg[i].msg_len;
-
-		if (!len) /* nobody sends an empty one */
-			return -EPIPE;
-		if (!(b->msg[i].msg_hdr.msg_flags & MSG_TRUNC))
-			input(n, b->iov[i].iov_base, len);
-	}
-	return got == BATCH;
+	if (slirp_fragments_take(n->fragments, &frame, &size, clock_ns()))
+		slirp_input(n->slirp, frame, (int)size);
 }
 
 /* ---- Time ---- */
@@ -263,19 +179,52 @@ static int add_poll(struct nat *n, int fd, short wanted)
 	return (int)n->polled++;
 }
 
+/* What libslirp wants of a socket that it listens at (and of UDP's). */
+#define CALLS (POLLIN | POLLERR | POLLHUP)
+
+/*
+ * Who calls while there is no descriptor for it can't be accepted, and makes
+ * the socket readable all the time: such sockets are left alone meanwhile.
+ * libslirp looks once in half a second at least while it has connections.
+ */
+static bool is_full(struct nat *n)
+{
+	int fd;
+
+	if (!n->called && !n->full)
+		return false;
+	n->called = false;
+	fd = fcntl(n->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	close(fd);
+	return false;
+}
+
+static bool listens(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}
+
 static int on_add_poll(int fd, int wanted, void *ctx)
 {
+	struct nat *n = ctx;
 	short mask = 0;
 
+	if (n->full && listens(fd))
+		return add_poll(n, -1, 0);
 	for (unsigned int i = 0; i < EVENTS; i++)
 		if (wanted & events[i].slirp)
 			mask |= events[i].poll;
-	return add_poll(ctx, fd, mask);
+	return add_poll(n, fd, mask);
 }
 
 static int on_events(int i, void *ctx)
 {
-	const struct nat *n = ctx;
+	struct nat *n = ctx;
 	int what = 0;
 
 	if (i < 0 || (unsigned int)i >= n->polled)
@@ -283,6 +232,8 @@ static int on_events(int i, void *ctx)
 	for (unsigned int k = 0; k < EVENTS; k++)
 		if (n->poll[i].revents & events[k].poll)
 			what |= events[k].slirp;
+	if (what && n->poll[i].events == CALLS)
+		n->called = true;
 	return what;
 }
 
@@ -369,16 +320,12 @@ struct nat *nat_new(const struct slirp_params *p,
 
 	if (r == 0) {
 		n->fd = fd;
-		n->frame_max = s->mtu + ETH_LEN + TAG_LEN;
-		r = batch_init(&n->in, n->frame_max);
-	}
-	if (r == 0)
-		r = batch_init(&n->out, n->frame_max);
-	if (r == 0)
-		n->slirp = slirp_new(&config, &callbacks, n);
-	if (r == 0)
+		n->frames = frames_new(fd);
 		n->fragments = slirp_fragments_new();
-	if (r < 0 || !n->slirp || !n->fragments) {
+		if (n->frames && n->fragments)
+			n->slirp = slirp_new(&config, &callbacks, n);
+	}
+	if (r < 0 || !n->slirp) {
 		nat_free(n);
 		error_set(err, ENOMEM, "no-memory", NULL, "no memory");
 		return NULL;
@@ -399,6 +346,7 @@ int nat_run(struct nat *n)
 		uint32_t ms = IDLE_MS;
 
 		n->polled = 0;
+		n->full = is_full(n);
 		if (add_poll(n, n->fd, POLLIN) < 0)
 			return -ENOMEM;
 		slirp_pollfds_fill(n->slirp, &ms, on_add_poll, n);
@@ -407,9 +355,9 @@ int nat_run(struct nat *n)
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		slirp_pollfds_poll(n->slirp, r < 0, on_events, n);
-		r = receive(n);
+		r = frames_receive(n->frames, on_frame, n);
 		run_timers(n);
-		flush(n);
+		frames_flush(n->frames);
 	}
 	return r == -EPIPE ? 0 : r;
 }
@@ -421,8 +369,7 @@ void nat_free(struct nat *n)
 	if (n->slirp)
 		slirp_cleanup(n->slirp);
 	slirp_fragments_free(n->fragments);
-	free(n->in.data);
-	free(n->out.data);
+	frames_free(n->frames);
 	free(n->poll);
 	free(n);
 }

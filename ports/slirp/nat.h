@@ -3,11 +3,7 @@
  *
  * One thread, one loop: poll() over the socket of frames and all sockets that
  * libslirp has to the outside. Frames for the guests are gathered, and sent
- * when a round is over. Where the switch doesn't take them the loop waits for
- * it a while, since nobody has told libslirp how to: what it takes from the
- * outside meanwhile would be lost.
- *
- * Frames come from guests, what is in connections from anybody.
+ * when a round is over: frames.h.
  */
 #ifndef PORTS_SLIRP_NAT_H
 #define PORTS_SLIRP_NAT_H

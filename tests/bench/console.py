@@ -129,6 +129,15 @@ def more_files(stage, kind):
         input="\n".join(names).encode(), stdout=subprocess.PIPE).stdout
 
 
+def arrived(said):
+    """Gbit/s by the receiver's clock, of what iperf3 -J has said."""
+    try:
+        end = json.loads(said)["end"]
+        return end["sum_received"]["bits_per_second"] / 1e9
+    except (KeyError, ValueError):
+        raise RuntimeError(f"iperf3: {said[-300:]}") from None
+
+
 class ConsoleGuest(Contestant):
     """What both have in common: the guest, and the other end."""
     side = None
@@ -161,9 +170,13 @@ class ConsoleGuest(Contestant):
         self.port = PORT
         favour(processes(self.guest.process.pid) + self.pids())
 
-    def measure(self, seconds, *options):
-        """Gbit/s that arrive, by the clock of the namespace's side. Each time
-        by another server: one that goes on is deaf for a moment first."""
+    def much(self, seconds):
+        """How much iperf3 sends."""
+        return ("-n", "16M") if self.options.quick else ("-t", str(seconds))
+
+    def listen(self):
+        """A server in the guest, at self.port. Each time another one: one that
+        goes on is deaf for a moment first."""
         self.port += 1
         said = f"/tmp/iperf3.{self.port}"
         self.guest.check(f"mkfifo {said}")
@@ -172,17 +185,16 @@ class ConsoleGuest(Contestant):
         # A line, and "Server listening on .."; the rest is of no interest.
         self.guest.check("{ read -r line && read -r line; "
                          f"cat <&3 >/dev/null & }} 3<{said} <&3")
-        much = ("-n", "16M") if self.options.quick else ("-t", str(seconds))
+
+    def measure(self, seconds, *options):
+        """Gbit/s that arrive, by the clock of the namespace's side."""
+        self.listen()
         p = self.stage.start(
             self.side, "iperf3", "-c", GUEST_ADDRESS, "-p", str(self.port),
-            "-J", *much, *options, stdout=subprocess.PIPE)
+            "-J", *self.much(seconds), *options, stdout=subprocess.PIPE)
         favour([p.pid])
         try:
-            out = p.communicate(timeout=seconds + 10)[0]
-            end = json.loads(out)["end"]
-            return end["sum_received"]["bits_per_second"] / 1e9
-        except (KeyError, ValueError):
-            raise RuntimeError(f"iperf3: {out[-300:]}") from None
+            return arrived(p.communicate(timeout=seconds + 10)[0])
         finally:
             self.stage.stop(p)
 
@@ -259,14 +271,17 @@ class ConsoleQemu(Subject):
                 "bridge": lambda: ConsoleBridge(self.stage, self.options,
                                                 self.kind)}
 
+    def measures(self, contestant, seconds):
+        return {"from_gbit": contestant.measure(seconds, "-R"),
+                "to_gbit": contestant.measure(seconds)}
+
     def turn(self, contestant):
         try:
             if contestant not in self.up:
                 self.up.append(contestant)
                 contestant.start()
-            seconds = max(self.options.seconds // self.turns, 1)
-            return {"from_gbit": contestant.measure(seconds, "-R"),
-                    "to_gbit": contestant.measure(seconds)}
+            return self.measures(contestant, max(
+                self.options.seconds // self.turns, 1))
         except consoles.GuestError as e:
             self.down(contestant)
             raise RuntimeError(str(e)) from e

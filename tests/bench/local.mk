@@ -18,6 +18,7 @@ EXTRA_DIST += tests/bench/run \
 	tests/bench/flood.py tests/bench/guests.py tests/bench/holders.py \
 	tests/bench/hugepages.py tests/bench/nat.py tests/bench/report.py \
 	tests/bench/scale.py tests/bench/stage.py \
+	tests/bench/stream.py \
 	tests/bench/subject.py tests/bench/tables.py \
 	tests/bench/testpmd.py tests/bench/vde.py tests/bench/vhost.py \
 	tests/bench/workers.py

@@ -10,10 +10,9 @@ the namespace's own.
 The guests are those of console.py, and take turns as there.
 """
 
-import json
 import os
 
-from console import ConsoleGuest, ConsoleQemu, Qemu
+from console import ConsoleGuest, ConsoleQemu, Qemu, arrived
 from contestants import Switchd
 from stage import favour, processes, run
 from subject import Bar, Missing, Row
@@ -43,15 +42,9 @@ class NatGuest(ConsoleGuest):
 
     def measure(self, seconds, *options):
         """Gbit/s that arrive, by the clock of the receiver."""
-        much = ("-n", "16M") if self.options.quick else ("-t", str(seconds))
-        out = self.guest.check(" ".join((
-            "iperf3", "-c", OUTSIDE, "-p", str(self.port), "-J", *much,
-            *options)), seconds + 20)
-        try:
-            end = json.loads(out)["end"]
-            return end["sum_received"]["bits_per_second"] / 1e9
-        except (KeyError, ValueError):
-            raise RuntimeError(f"iperf3: {out[-300:]}") from None
+        return arrived(self.guest.check(" ".join((
+            "iperf3", "-c", OUTSIDE, "-p", str(self.port), "-J",
+            *self.much(seconds), *options)), seconds + 20))
 
     def stop(self):
         super().stop()
@@ -119,8 +112,7 @@ class Nat(ConsoleQemu):
         return {"switchd": lambda: NatSwitchd(self.stage, self.options, Qemu),
                 "user": lambda: NatUser(self.stage, self.options, Qemu)}
 
-    def turn(self, contestant):
+    def measures(self, contestant, seconds):
         # It is the guest that calls: the other way round than in console.py.
-        result = super().turn(contestant)
-        return {"from_gbit": result["to_gbit"],
-                "to_gbit": result["from_gbit"]}
+        return {"from_gbit": contestant.measure(seconds),
+                "to_gbit": contestant.measure(seconds, "-R")}

@@ -47,6 +47,10 @@ claim "a QEMU guest at a vhost-user port is measured, or what that lacks named" 
 	has_or_lacks qemu from_gbit to_gbit
 claim "a UML guest at a vhost-user port is measured, or what that lacks named" \
 	has_or_lacks uml from_gbit to_gbit
+claim "two QEMU guests at a listener are measured, or what that lacks named" \
+	has_or_lacks stream tcp_gbit
+claim "a QEMU guest behind NAT is measured, or what that lacks named" \
+	has_or_lacks nat from_gbit to_gbit
 claim "the FDB is measured alone" has fdb lookup1000 lookup64000 lookup1000000
 claim "attaching and configurations are measured" \
 	has scale attach_times apply_times

@@ -1,8 +1,11 @@
 """Clients and servers of the outside, for slirp.sh.
 
 slirp.py serve PORT           streams numbers to whoever connects, for ever
-slirp.py stream ADDRESS PORT  reads them, checks that none is missing, and
-                              says how many megabytes there were
+slirp.py stream ADDRESS PORT [N]  reads them, checks that none is missing, and
+                              says how many megabytes there were; N at most
+slirp.py take PORT            checks the numbers of whoever connects, and says
+                              how many megabytes were right
+slirp.py give ADDRESS PORT N  sends it N megabytes, and prints what it says
 slirp.py fetch URL            prints what is there; DEVICE binds it to one
 slirp.py dns SERVER NAME      prints the address that the server knows
 slirp.py echo ADDRESS PORT    sends back each UDP datagram
@@ -10,8 +13,11 @@ slirp.py ask ADDRESS PORT     sends one, and prints what comes back
 slirp.py long ADDRESS PORT N  sends one of N bytes, which come back
 slirp.py last DEVICE          sends the last fragment of nothing, ten times
 slirp.py accepts ADDRESS PORT ends with 0 if somebody answers a TCP call
+slirp.py crowd ADDRESS PORT   calls until nobody answers any more, and stays on
+                              the line
 """
 import os
+import signal
 import socket
 import socketserver
 import struct
@@ -43,6 +49,22 @@ class Stream(socketserver.BaseRequestHandler):
             pass
 
 
+def in_order(f):
+    """Chunks of numbers that come by f, until one isn't right."""
+    first = 0
+    while f.read(CHUNK) == numbers(first):
+        first += CHUNK // 8
+        yield first * 8 // CHUNK
+
+
+class Take(socketserver.StreamRequestHandler):
+    def handle(self):
+        right = 0
+        for right in in_order(self.rfile):
+            pass
+        self.wfile.write(b"%d" % right)
+
+
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -53,14 +75,26 @@ def serve(port):
     Server(("::", int(port)), Stream).serve_forever()
 
 
-def stream(address, port):
+def stream(address, port, much=None):
     with socket.create_connection((address, int(port)), 30) as s, \
             s.makefile("rb") as f:
-        first = 0
-        while f.read(CHUNK) == numbers(first):
-            first += CHUNK // 8
-            print(first * 8 // CHUNK, flush=True)
+        for there in in_order(f):
+            print(there, flush=True)
+            if str(there) == much:
+                return 0
     return 1
+
+
+def take(port):
+    Server(("::", int(port)), Take).serve_forever()
+
+
+def give(address, port, much):
+    with socket.create_connection((address, int(port)), 30) as s:
+        for i in range(int(much)):
+            s.sendall(numbers(i * CHUNK // 8))
+        s.shutdown(socket.SHUT_WR)
+        print(s.recv(100).decode())
 
 
 class Bound(socket.socket):
@@ -138,11 +172,25 @@ def accepts(address, port):
     socket.create_connection((address, int(port)), 2).close()
 
 
+def crowd(address, port):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    calls, missed = [], 0
+    while missed < 10:
+        try:
+            calls.append(socket.create_connection((address, int(port)), 0.1))
+            missed = 0
+        except TimeoutError:
+            missed += 1  # too many at once, or for good
+    signal.pause()
+
+
 if __name__ == "__main__":
     try:
         sys.exit({"serve": serve, "stream": stream, "fetch": fetch,
+                  "take": take, "give": give,
                   "dns": dns, "echo": echo, "ask": ask, "long": long,
-                  "last": last, "accepts": accepts}[sys.argv[1]](*sys.argv[2:]))
+                  "last": last, "accepts": accepts,
+                  "crowd": crowd}[sys.argv[1]](*sys.argv[2:]))
     except OSError as e:
         print(f"{' '.join(sys.argv[1:])}: {e}", file=sys.stderr)
         sys.exit(2)

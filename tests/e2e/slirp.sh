@@ -9,6 +9,7 @@
 . "$(dirname "$0")/tools.sh"
 
 NAT="$PYTHON -B $(dirname "$0")/slirp.py"
+FEW=160 # descriptors
 FAST_S=3 # until another process is there
 [[ $TEST_SANITIZED == no ]] || FAST_S=10
 
@@ -58,6 +59,15 @@ children_are() {
 	((${#pids[@]} == $1))
 }
 
+# Of $nat_pid: has it all the descriptors that it may have? Its CPU time.
+nat_is_full() {
+	(($(find "/proc/$nat_pid/fd" -mindepth 1 | wc -l) == FEW))
+}
+
+nat_ticks() {
+	awk '{ print $14 + $15 }' "/proc/$nat_pid/stat"
+}
+
 monitor_fds() {
 	find "/proc/$SWITCHD_PID/fd" -mindepth 1 | wc -l
 }
@@ -96,6 +106,18 @@ state_is() { # NAME STATE
 	ctl_is ".ports[] | select(.name == \"$1\") | .state == \"$2\"" port list
 }
 
+resolver_hangs() { # NAMESPACE: nobody answers within a second
+	! resolves "$1" 10.0.2.3
+}
+
+# Segments that one of vm1 and nat has counted and the other hasn't, each way.
+uneven_segments() {
+	for port in vm1 nat; do
+		ctl -j stats show port="$port" || return
+	done | jq -rs '"\(.[0].rx.segments - .[1].tx.segments) \(
+		.[0].tx.segments - .[1].rx.segments)"'
+}
+
 megabytes() {
 	tail -n 1 "$T/stream"
 }
@@ -123,6 +145,7 @@ mkdir "$T/www"
 echo hello >"$T/www/hello"
 ns_background outside "$PYTHON" -m http.server -b :: -d "$T/www" 80
 nat_background outside serve 7
+nat_background outside take 8
 nat_background outside echo 192.0.2.1 7
 ns_background outside dnsmasq --keep-in-foreground --conf-file=/dev/null \
 	--user=root --no-resolv --no-hosts --pid-file= --log-facility=- \
@@ -130,6 +153,7 @@ ns_background outside dnsmasq --keep-in-foreground --conf-file=/dev/null \
 wait_until 10 listens outside 80
 wait_until 10 listens outside 53
 wait_until 10 listens outside 7
+wait_until 10 listens outside 8
 cat >"$T/udhcpc" <<'SH'
 #!/bin/sh
 [ "$1" = bound ] || exit 0
@@ -170,6 +194,21 @@ echo "nameserver 192.0.2.1" >"$T/resolv.conf"
 claim "which changes, and names are known" wait_until 10 resolves vm1 10.0.2.3
 claim "an IPv6 address comes by advertisements" wait_until 15 has_ipv6 vm1 fd00:
 claim "it fetches by IPv6" wait_until 10 fetches vm1 '[2001:db8::1]'
+
+# ---- super-frames, both ways -------------------------------------------------
+
+uneven=$(uneven_segments)
+claim_equal "an upload is what was sent" 16 "$(nat vm1 give 192.0.2.1 8 16)"
+claim "it went by super-frames" ctl_is '.tx.segments > 4 * .tx.frames' \
+	stats show port=nat
+claim "a download is what was sent" nat vm1 stream 192.0.2.1 7 16
+claim "it came by super-frames" ctl_is '.tx.segments > 4 * .tx.frames' \
+	stats show port=vm1
+claim_equal "an upload by IPv6, too" 16 "$(nat vm1 give 2001:db8::1 8 16)"
+claim "and a download" nat vm1 stream 2001:db8::1 7 16
+claim "what one has sent the other has got, by segments" \
+	wait_until 5 value_is "$uneven" uneven_segments
+
 guest vm2
 claim "vm2 gets another lease" lease vm2
 claim_equal "of the next address" 10.0.2.16 "$(addresses vm2 4)"
@@ -222,6 +261,12 @@ claim_equal "as it was" "$nat_pid" "$(nat_pids)"
 
 # ---- it dies -----------------------------------------------------------------
 
+steady_start -r 1000 vm1 vm2
+echo "nameserver 192.0.2.99" >"$T/resolv.conf"
+claim "the resolver hangs" wait_until 10 resolver_hangs vm1
+nat_background vm1 dns 10.0.2.3 web.test
+claim "and nobody else" fetches vm1 192.0.2.1
+echo "nameserver 192.0.2.1" >"$T/resolv.conf"
 kill -KILL "$nat_pid"
 claim "killed, the port is broken, by an event" wait_until 5 event_seen port.link \
 	'.name == "nat" and .condition == "broken" and
@@ -231,6 +276,8 @@ claim "by an event, too" wait_until 5 event_seen port.link \
 	'.name == "nat" and .condition == "running" and (has("reason") | not)'
 claim "and vm1 reaches the outside again" wait_until 10 fetches vm1 192.0.2.1
 claim_equal "it is another process" 1 "$(nat_pids | grep -cvx "$nat_pid")"
+steady_stop
+claim "guests among each other have noticed nothing of all this" no_frame_lost
 claim "the dead one is no zombie" children_are 2
 claim_equal "and has cost no descriptor" $((fds + 4)) "$(monitor_fds)"
 
@@ -326,11 +373,33 @@ nat_pid=$(nat_pids)
 claim "the switch ends" switchd_stop
 claim "its process as well" wait_until 5 lib_gone "$nat_pid"
 
+# ---- more connections than it has room for -----------------------------------
+
+cat >"$T/few" <<SH
+#!/bin/sh
+ulimit -n $FEW
+exec "$SWITCHD_SLIRP" "\$@"
+SH
+chmod +x "$T/few"
+SWITCHD_SLIRP=$T/few switchd_start
+claim "another switch" attach hostfwd=tcp:192.0.2.2:8082-:80
+nat_pid=$(nat_pids)
+ctl port attach vm1 type=tap ifname=eth0 netns="$(ns_name vm1)" >&2
+wait_until 5 ip -n "$(ns_name vm1)" link set eth0 up
+claim "vm1 gets a lease" lease vm1
+nat_background outside crowd 192.0.2.2 8082
+crowd=$PID
+claim "calls take all its descriptors" wait_until 30 nat_is_full
+ticks=$(nat_ticks)
+claim "guests still are" ns_exec vm1 ping -q -c 11 -i 0.1 -W 2 10.0.2.2
+ticks=$(($(nat_ticks) - ticks))
+echo "# $ticks ticks of CPU in a second"
+claim "and it waits for room, without turning in a circle" test "$ticks" -le 30
+claim "those who have called hang up" pid_stop "$crowd"
+claim "others are let in" wait_until 30 fetches outside 192.0.2.2:8082
+
 # ---- monitor and switch die at once ------------------------------------------
 
-switchd_start
-claim "another switch" attach
-nat_pid=$(nat_pids)
 switchd_kill
 claim "nobody is left to speak to, and it ends" wait_until 5 lib_gone "$nat_pid"
 

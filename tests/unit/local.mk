@@ -40,6 +40,10 @@ tests_unit_test_offload_SOURCES = tests/unit/test_offload.c \
 tests_unit_test_offload_check_SOURCES = tests/unit/test_offload_check.c \
 	tests/unit/offload_fixture.h \
 	tests/unit/superframe.c tests/unit/superframe.h
+unit_tests += tests/unit/test_merge
+tests_unit_test_merge_SOURCES = tests/unit/test_merge.c \
+	tests/unit/offload_fixture.h \
+	tests/unit/superframe.c tests/unit/superframe.h
 unit_tests += tests/unit/test_capfile
 unit_tests += tests/unit/test_datagrams
 unit_tests += tests/unit/test_dummy

@@ -41,6 +41,7 @@ struct rig {
 	struct frame_arena arena;
 	struct frame frame[FRAME_BATCH_MAX];
 	uint8_t *bytes; /* to send */
+	uint32_t vnet_len;
 	unsigned int fds;
 };
 
@@ -91,6 +92,7 @@ static struct datagrams *open_port(struct rig *r, int fd, int other)
 		.fd = { fd },
 		.mtu = MTU,
 		.tx_offloads = PORT_TX_CSUM,
+		.vnet_len = r->vnet_len,
 	};
 	r->port = datagrams_open(&ops, &rq, &r->grant, &err);
 	assert_non_null(r->port);
@@ -280,6 +282,92 @@ static void frames_have_room_in_front_of_them(void **state)
 		memset(r->frame[i].data - FRAME_HEADROOM, 0, FRAME_HEADROOM);
 	for (int i = 0; i < 4; i++)
 		frame_is(r, &r->frame[i], FULL);
+}
+
+/* As says(), with a vnet header. */
+static void says_with(struct rig *r, const struct virtio_net_hdr_v1 *v,
+		      uint32_t len)
+{
+	struct iovec iov[2] = {
+		{ (void *)(uintptr_t)v, sizeof(*v) },
+		{ r->bytes, len },
+	};
+
+	assert_int_equal(writev(r->other, iov, 2), sizeof(*v) + len);
+}
+
+static void vnet_header_comes_with_the_frame(void **state)
+{
+	static const struct virtio_net_hdr_v1 none, super = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_size = 1460,
+	};
+	struct rig *r = *state;
+
+	r->vnet_len = sizeof(none);
+	pair(r, SOCK_SEQPACKET);
+	assert_int_equal(atomic_load(&r->port->tx_offloads), PORT_TX_CSUM);
+	for (int i = 0; i < 3; i++) {
+		says_with(r, &none, FULL);
+		says_with(r, &super, FRAME_LEN_MAX);
+		says_with(r, &none, 60);
+		assert_int_equal(receive(r, FRAME_BATCH_MAX), 3);
+		frame_is(r, &r->frame[0], FULL);
+		frame_is(r, &r->frame[2], 60);
+		assert_memory_equal(&r->frame[1].vnet, &super, sizeof(super));
+		memset(&r->frame[1].vnet, 0, sizeof(super));
+		frame_is(r, &r->frame[1], FRAME_LEN_MAX);
+		datagrams_rx_done(r->port, 0);
+	}
+}
+
+static void record_without_a_whole_vnet_header_is_an_empty_frame(void **state)
+{
+	struct rig *r = *state;
+
+	r->vnet_len = sizeof(struct virtio_net_hdr_v1);
+	pair(r, SOCK_SEQPACKET);
+	memset(r->bytes, 0xff, r->vnet_len);
+	for (uint32_t len = 1; len <= r->vnet_len; len++)
+		says(r, len);
+	assert_int_equal(receive(r, FRAME_BATCH_MAX), r->vnet_len);
+	for (uint32_t i = 0; i < r->vnet_len; i++)
+		frame_is(r, &r->frame[i], 0);
+	assert_int_equal(atomic_load(&r->port->failed), 0);
+}
+
+static void vnet_header_goes_before_the_frame(void **state)
+{
+	static const uint32_t len[] = { 60, 60000, FULL };
+	struct virtio_net_hdr_v1 v[3] = {
+		[1] = { .gso_type = VIRTIO_NET_HDR_GSO_TCPV6,
+			.gso_size = 1440 },
+	};
+	struct rig *r = *state;
+	struct frame *f = r->frame;
+	struct iovec rest = { .iov_len = 50000 };
+	enum drop_reason why;
+
+	r->vnet_len = sizeof(v[0]);
+	pair(r, SOCK_SEQPACKET);
+	make(r, 3, len);
+	/* Heads apart, as each one's header is in its headroom. */
+	f[1].data += FRAME_HEADROOM;
+	f[2].data += 2 * FRAME_HEADROOM;
+	f[1].vnet = v[1];
+	f[1].head_len = 10000;
+	rest.iov_base = f[1].data + f[1].head_len;
+	f[1].segs = &rest;
+	f[1].nsegs = 1;
+	assert_int_equal(sends(r, 3, &why), 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		uint8_t *start = f[i].data - sizeof(v[i]);
+
+		assert_memory_equal(start, &v[i], sizeof(v[i]));
+		hears(r, start, sizeof(v[i]) + len[i]);
+	}
+	hears_nothing_more(r);
 }
 
 static void burst_is_bounded_by_max_and_by_the_arena(void **state)
@@ -572,6 +660,9 @@ int main(void)
 		TEST(too_long_ones_say_how_long_and_cost_nobody_else),
 		TEST(long_frames_are_whole_after_others_were_given_back),
 		TEST(frames_have_room_in_front_of_them),
+		TEST(vnet_header_comes_with_the_frame),
+		TEST(record_without_a_whole_vnet_header_is_an_empty_frame),
+		TEST(vnet_header_goes_before_the_frame),
 		TEST(burst_is_bounded_by_max_and_by_the_arena),
 		TEST(whole_batch_crosses_in_order_with_its_segments),
 		TEST(joined_frames_arrive_one_by_one),
