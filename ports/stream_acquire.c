@@ -24,10 +24,6 @@
 #define ALIVE_INTERVAL 10
 #define ALIVE_COUNT    3
 
-#ifndef SO_PASSRIGHTS /* Linux 6.16 */
-#define SO_PASSRIGHTS 83
-#endif
-
 /* ---- A socket ---- */
 
 static void set_option(int fd, int level, int name, int value)
@@ -46,8 +42,7 @@ static void set_up(int fd, int domain)
 	/* Whose close would keep others waiting: fds.h. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	if (domain == AF_UNIX) {
-		/* A worker would have to close what it is sent. */
-		set_option(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
+		unix_socket_bytes_only(fd);
 		return;
 	}
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -16,6 +16,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
+
 #define MODE_OWNER 0600
 #define MODE_GROUP 0660
 #define ID_NONE	   UINT32_MAX /* chown(2): leave it */
@@ -106,13 +110,23 @@ static int open_file(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+void unix_socket_bytes_only(int fd)
+{
+	const int off = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
 int unix_socket_new(int type, struct error *err)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd < 0 ? error_set(err, errno, "no-descriptor", NULL,
-				  "can't make a socket: %s", strerror(errno))
-		      : fd;
+	if (fd < 0)
+		return error_set(err, errno, "no-descriptor", NULL,
+				 "can't make a socket: %s", strerror(errno));
+	if (type == SOCK_DGRAM)
+		unix_socket_bytes_only(fd);
+	return fd;
 }
 
 /* Is the open file the one that has this name? */
