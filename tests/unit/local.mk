@@ -40,6 +40,7 @@ tests_unit_test_offload_SOURCES = tests/unit/test_offload.c \
 tests_unit_test_offload_check_SOURCES = tests/unit/test_offload_check.c \
 	tests/unit/offload_fixture.h \
 	tests/unit/superframe.c tests/unit/superframe.h
+unit_tests += tests/unit/test_backlog
 unit_tests += tests/unit/test_capfile
 unit_tests += tests/unit/test_datagrams
 unit_tests += tests/unit/test_dummy
@@ -61,6 +62,7 @@ unit_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_vhost_mem
 unit_tests += tests/unit/test_vhost_state
 EXTRA_DIST += tests/unit/capture.h tests/unit/vhost_acquire.h
+thread_tests += tests/unit/test_backlog
 thread_tests += tests/unit/test_capfile
 thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_pcap_keeper
