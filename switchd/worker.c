@@ -25,6 +25,10 @@
  * jumbo frames. */
 #define WORKER_SUPER 9216u
 
+/* One that is shorter isn't a part of much data. A flood of pings, each of
+ * which somebody waits for, comes to as many bytes. */
+#define WORKER_LONG 1024u
+
 const struct worker_stats *worker_stats(const struct worker *w)
 {
 	return &w->stats;
@@ -208,6 +212,8 @@ unsigned int worker_poll_port(struct worker *w, const struct snapshot *s,
 		return 0;
 	/* One of a batch is enough: where there are some there are many. */
 	w->bulk |= w->frame[0].len > WORKER_SUPER;
+	if (w->frame[0].len >= WORKER_LONG)
+		w->bytes += (uint64_t)w->frame[0].len * n;
 	pipeline_run(w->pipeline, s, p->index, w->frame, n, now_s);
 	if (p->ops->rx_done)
 		p->ops->rx_done(p, queue);
@@ -286,7 +292,9 @@ static void run_dry(struct worker *w, uint64_t limit)
 
 	if (w->bulk)
 		polling_bulk(&w->polling, dry);
+	polling_came(&w->polling, w->bytes, dry);
 	w->bulk = false;
+	w->bytes = 0;
 	until = dry + polling_window(&w->polling, limit, dry);
 
 	while (!came && now < until) {
