@@ -117,6 +117,28 @@ static void take(struct datagrams *d, unsigned int i, struct frame *f)
 	f->nsegs = 1;
 }
 
+static void note_lost(struct datagrams *d)
+{
+	atomic_store_explicit(&d->port.tx_lost, backlog_lost(d->backlog),
+			      memory_order_relaxed);
+}
+
+static void flush_kept(struct datagrams *d, bool idle)
+{
+	if (!d->backlog)
+		return;
+	backlog_flush(d->backlog, idle);
+	note_lost(d);
+}
+
+static void drop_kept(struct datagrams *d)
+{
+	if (!d->backlog)
+		return;
+	backlog_drop(d->backlog);
+	note_lost(d);
+}
+
 unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 			  unsigned int max, struct frame_arena *arena)
 {
@@ -127,6 +149,7 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 	(void)queue;
 	if (atomic_load_explicit(&d->over, memory_order_relaxed)) {
 		atomic_store(d->failed, ECONNRESET);
+		drop_kept(d);
 		return 0;
 	}
 	if (!n)
@@ -143,6 +166,7 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 		take(d, i, &f[i]);
 	}
 	arena->used += n * stride(d);
+	flush_kept(d, !n);
 	return n;
 }
 
@@ -319,10 +343,9 @@ static unsigned int send_out(struct datagrams *d, struct out *o, int *error)
 	return frames;
 }
 
-unsigned int datagrams_tx(struct port *p, struct frame *const *f,
-			  unsigned int n, enum drop_reason *why)
+static unsigned int send_all(struct datagrams *d, struct frame *const *f,
+			     unsigned int n, enum drop_reason *why)
 {
-	struct datagrams *d = to_datagrams(p);
 	unsigned int done = 0;
 	struct out o;
 
@@ -338,6 +361,30 @@ unsigned int datagrams_tx(struct port *p, struct frame *const *f,
 		}
 	}
 	return done;
+}
+
+/* Behind what is kept, if there still is something. */
+static unsigned int send_or_keep(struct datagrams *d, struct frame *const *f,
+				 unsigned int n, enum drop_reason *why)
+{
+	unsigned int done = 0;
+
+	if (backlog_holds(d->backlog))
+		backlog_flush(d->backlog, false);
+	*why = DROP_QUEUE_FULL;
+	if (!backlog_holds(d->backlog))
+		done = send_all(d, f, n, why);
+	if (done < n && *why == DROP_QUEUE_FULL)
+		done += backlog_add(d->backlog, f + done, n - done);
+	return done;
+}
+
+unsigned int datagrams_tx(struct port *p, struct frame *const *f,
+			  unsigned int n, enum drop_reason *why)
+{
+	struct datagrams *d = to_datagrams(p);
+
+	return d->backlog ? send_or_keep(d, f, n, why) : send_all(d, f, n, why);
 }
 
 /* ---- Open, close and the end ---- */
@@ -411,6 +458,8 @@ void datagrams_fini(struct datagrams *d)
 		munmap(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d));
 	if (d->port.control_fd >= 0)
 		close(d->port.control_fd);
+	backlog_free(d->backlog);
+	d->backlog = NULL;
 	d->in.spill = NULL;
 	d->port.control_fd = -1;
 }
@@ -453,6 +502,15 @@ int datagrams_watch(struct datagrams *d, int fd)
 	}
 	d->port.control_fd = set;
 	d->watched = fd;
+	return 0;
+}
+
+int datagrams_keep(struct datagrams *d)
+{
+	d->backlog = backlog_new(d->fd);
+	if (!d->backlog)
+		return -errno;
+	d->port.queue_fd[0] = d->backlog->epoll;
 	return 0;
 }
 

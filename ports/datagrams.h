@@ -30,6 +30,7 @@
 #ifndef PORTS_DATAGRAMS_H
 #define PORTS_DATAGRAMS_H
 
+#include "ports/backlog.h"
 #include "ports/port.h"
 
 #include <sys/socket.h>
@@ -57,6 +58,7 @@ struct datagrams {
 	/* Frames up to so long may go as one with others of their length (UDP
 	 * GSO); 0: none. */
 	_Atomic uint32_t gso_max;
+	struct backlog *backlog; /* NULL: what finds no room is dropped */
 	struct datagrams_in in;
 };
 
@@ -87,6 +89,13 @@ void datagrams_fini(struct datagrams *d);
 int datagrams_watch(struct datagrams *d, int fd)
 	__attribute__((warn_unused_result));
 bool datagrams_control(struct port *p);
+
+/*
+ * A socket at whose other end few datagrams may wait: what finds no room is
+ * kept for it (backlog.h). Sets the port's queue_fd. Returns 0 or -errno.
+ * Before the port is used.
+ */
+int datagrams_keep(struct datagrams *d) __attribute__((warn_unused_result));
 
 /* A UDP socket: what is of one length may leave as one (UDP_SEGMENT). */
 void datagrams_join(struct port *p);

@@ -205,6 +205,12 @@ static bool control_add(struct dgram *g, int fd)
 
 static bool open_descriptors(struct dgram *g)
 {
+	int r = datagrams_keep(&g->d);
+
+	if (r < 0) {
+		errno = -r;
+		return false;
+	}
 	g->events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	g->d.port.control_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -242,6 +248,7 @@ static struct port *dgram_open(const struct port_request *rq,
 	g->rq = *rq;
 	g->grant = *grant;
 	g->redial_ms = REDIAL_MIN_MS;
+	g->events = g->timer = -1;
 	if (!open_descriptors(g)) {
 		error_set(err, errno, "no-descriptor", NULL,
 			  "no descriptors for port %s: %s", rq->name,

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += ports/libports.a
 ports_libports_a_SOURCES = \
+	ports/backlog.c ports/backlog.h \
 	ports/capfile.c ports/capfile.h ports/capfile_acquire.c \
 	ports/cpu_acquire.c ports/cpu_acquire.h \
 	ports/csum.c ports/csum.h \

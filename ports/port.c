@@ -46,6 +46,8 @@ void port_init(struct port *p, const struct port_ops *ops,
 	atomic_init(&p->failed, 0);
 	atomic_init(&p->rx_missed, 0);
 	atomic_init(&p->rx_noted, 0);
+	atomic_init(&p->tx_lost, 0);
+	atomic_init(&p->tx_noted, 0);
 }
 
 bool port_ifname_fit(const char *ifname)

@@ -248,6 +248,10 @@ struct port {
 	 * queue 0. */
 	_Atomic uint64_t rx_missed;
 	_Atomic uint64_t rx_noted; /* the worker's: so many are counted */
+	/* The same of frames that tx had taken, and that never got to the other
+	 * end: it went. */
+	_Atomic uint64_t tx_lost;
+	_Atomic uint64_t tx_noted;
 };
 
 /* What a port with a control descriptor says of its other end. */

@@ -5,6 +5,7 @@
  * nothing else to it. Grant: fd[0], the connection.
  */
 #include "ports/datagrams.h"
+#include "ports/socket_buffers.h"
 #include "ports/unix_socket.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ static int seqpacket_acquire(const struct port_request *rq,
 		return error_set(err, EINVAL, "not-for-type", "type",
 				 "a port of type seqpacket is made by a "
 				 "listener: listener.add");
+	socket_buffers_grow(fd);
 	unix_socket_bytes_only(fd);
 	*grant = (struct port_grant){ .nfds = 1, .fd = { fd } };
 	fill(rq, grant);

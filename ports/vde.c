@@ -66,6 +66,10 @@ size_t vde_answer(const struct port_request *rq, const struct port_grant *grant,
 
 /* ---- The port ---- */
 
+/*
+ * VDE's clients connect their sockets to ours, and the kernel lets as much wait
+ * for them as our send buffer holds. Those of uml_switch don't.
+ */
 static struct port *open_port(const struct port_ops *ops,
 			      const struct port_request *rq,
 			      const struct port_grant *grant, struct error *err)
@@ -84,6 +88,8 @@ static struct port *open_port(const struct port_ops *ops,
 		return NULL;
 	d = (struct datagrams *)p; /* the port is its first member */
 	r = datagrams_watch(d, grant->fd[VDE_GRANT_CONTROL]);
+	if (r == 0 && ops == &port_ops_uml)
+		r = datagrams_keep(d);
 	if (r == 0)
 		return p;
 	datagrams_close(p);

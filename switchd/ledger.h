@@ -6,7 +6,8 @@
  *     tx_copies = tx_frames    + sum(tx_drop)
  * A super-frame is one frame; the segments of those that were sound are
  * counted beside it. rx_missed, what the kernel lost before we could read it,
- * is in neither.
+ * is in neither; tx_lost is a part of tx_frames, namely what waited for the
+ * other end when that went.
  *
  *              port 0   port 1   ...   port N-1   totals
  *     slot 0                                      ports that are gone
@@ -52,7 +53,8 @@
 	X(tx_copies, "tx.copies")       \
 	X(tx_frames, "tx.frames")       \
 	X(tx_bytes, "tx.bytes")         \
-	X(tx_segments, "tx.segments")
+	X(tx_segments, "tx.segments")   \
+	X(tx_lost, "tx.lost")
 
 struct port_counters {
 #define PORT_COUNTER_MEMBER(member, name) counter member;

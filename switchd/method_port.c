@@ -189,7 +189,7 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	struct fdb_port_stats f = { 0 };
 	struct port_counters n;
 	char mac[MAC_STRLEN];
-	json_t *o = port_line(sw, p), *rx;
+	json_t *o = port_line(sw, p), *rx, *tx;
 
 	switch_port_counters(sw, p, &n);
 	if (fdb_port_stats_get(sw->shared.fdb, p->port->index, &f) < 0)
@@ -212,7 +212,9 @@ static json_t *port_full(struct sw *sw, const struct switch_port *p)
 	rx = method_rx(&n, false);
 	json_object_set_new(rx, "missed", json_integer(number(&n.rx_missed)));
 	json_object_set_new(o, "rx", rx);
-	json_object_set_new(o, "tx", method_tx(&n, false));
+	tx = method_tx(&n, false);
+	json_object_set_new(tx, "lost", json_integer(number(&n.tx_lost)));
+	json_object_set_new(o, "tx", tx);
 	if (*p->listener)
 		json_object_update_new(
 			o, json_pack("{s:s,s:o*}", "listener", p->listener,

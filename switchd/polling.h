@@ -23,9 +23,9 @@
  * which take a microsecond, a long time has passed. Then it sleeps at once,
  * for a while: asleep it gets the CPU sooner when a frame comes.
  *
- * Bulk is the other reason to sleep: where super-frames come, throughput is
- * what counts and not one frame's latency, and asleep a worker finds more of
- * them at a time.
+ * Bulk is the other reason to sleep: where super-frames come, or as many bytes
+ * in long frames within a millisecond, throughput is what counts and not one
+ * frame's latency, and asleep a worker finds more of them at a time.
  *
  * Plain data and plain functions: the caller has the clock. Threads: whoever
  * owns the struct.
@@ -54,10 +54,16 @@
 /* ... and for so long after a super-frame. */
 #define POLLING_BULK_NS (2 * 1000 * 1000ull)
 
+/* As many bytes in so short a time are like one: half a Gbit/s. */
+#define POLLING_BULK_BYTES   65536u
+#define POLLING_BULK_SPAN_NS (1000 * 1000ull)
+
 struct polling {
 	uint32_t hits;	  /* of POLLING_ALL */
 	uint64_t hit_ns;  /* the length of one */
 	uint64_t rest_ns; /* no window before this time */
+	uint64_t span_ns; /* since when bytes are counted */
+	uint64_t bytes;
 };
 
 /* Nothing is known, so nothing is expected soon. limit_ns: see below. */
@@ -66,6 +72,8 @@ static inline void polling_init(struct polling *p, uint64_t limit_ns)
 	p->hits = 0;
 	p->hit_ns = limit_ns;
 	p->rest_ns = 0;
+	p->span_ns = 0;
+	p->bytes = 0;
 }
 
 /* A gap is over. limit_ns: the longest window, 0 = none. */
@@ -95,10 +103,29 @@ static inline void polling_bulk(struct polling *p, uint64_t now_ns)
 		p->rest_ns = now_ns + POLLING_BULK_NS;
 }
 
+/* So many bytes came until now_ns, since the last time, in long frames. */
+static inline void polling_came(struct polling *p, uint64_t bytes,
+				uint64_t now_ns)
+{
+	if (now_ns - p->span_ns > POLLING_BULK_SPAN_NS) {
+		p->span_ns = now_ns;
+		p->bytes = 0;
+	}
+	p->bytes += bytes;
+	if (p->bytes >= POLLING_BULK_BYTES)
+		polling_bulk(p, now_ns);
+}
+
 /* Is the next frame expected within the limit? */
 static inline bool polling_expects(const struct polling *p, uint64_t limit_ns)
 {
 	return limit_ns && p->hits >= POLLING_SOME;
+}
+
+/* Is there no window now, whatever is expected? */
+static inline bool polling_rests(const struct polling *p, uint64_t now_ns)
+{
+	return now_ns < p->rest_ns;
 }
 
 /* For how long to look for frames from now_ns on, in nanoseconds; 0: not at
@@ -108,7 +135,7 @@ static inline uint64_t polling_window(const struct polling *p,
 {
 	uint64_t window = p->hit_ns * POLLING_TIMES + POLLING_MIN_NS;
 
-	if (!polling_expects(p, limit_ns) || now_ns < p->rest_ns)
+	if (!polling_expects(p, limit_ns) || polling_rests(p, now_ns))
 		return 0;
 	return window < limit_ns ? window : limit_ns;
 }

@@ -25,6 +25,10 @@
  * jumbo frames. */
 #define WORKER_SUPER 9216u
 
+/* One that is shorter isn't a part of much data. A flood of pings, each of
+ * which somebody waits for, comes to as many bytes. */
+#define WORKER_LONG 1024u
+
 const struct worker_stats *worker_stats(const struct worker *w)
 {
 	return &w->stats;
@@ -162,16 +166,23 @@ void worker_port_gone(struct worker *w, const struct port *p,
 
 /* What the port counts itself begins with it; the ledger's outlives it, and is
  * in several slots where the port has had several workers. */
-static void note_missed(struct worker *w, struct port *p)
+static void note(counter *c, _Atomic uint64_t *counted, _Atomic uint64_t *noted)
 {
-	uint64_t n = atomic_load_explicit(&p->rx_missed, memory_order_relaxed);
-	uint64_t noted =
-		atomic_load_explicit(&p->rx_noted, memory_order_relaxed);
+	uint64_t n = atomic_load_explicit(counted, memory_order_relaxed);
+	uint64_t before = atomic_load_explicit(noted, memory_order_relaxed);
 
-	if (__builtin_expect(n == noted, 1))
+	if (__builtin_expect(n == before, 1))
 		return;
-	counter_add(&w->counters[p->index].rx_missed, n - noted);
-	atomic_store_explicit(&p->rx_noted, n, memory_order_relaxed);
+	counter_add(c, n - before);
+	atomic_store_explicit(noted, n, memory_order_relaxed);
+}
+
+static void note_losses(struct worker *w, struct port *p)
+{
+	struct port_counters *c = &w->counters[p->index];
+
+	note(&c->rx_missed, &p->rx_missed, &p->rx_noted);
+	note(&c->tx_lost, &p->tx_lost, &p->tx_noted);
 }
 
 struct port *worker_own_port(const struct worker *w, const struct snapshot *s,
@@ -194,13 +205,15 @@ unsigned int worker_poll_port(struct worker *w, const struct snapshot *s,
 	w->arena.used = 0;
 	n = p->ops->rx(p, queue, w->frame, FRAME_BATCH_MAX, &w->arena);
 	if (queue == 0)
-		note_missed(w, p);
+		note_losses(w, p);
 	if (worker_port_failed(p))
 		worker_port_gone(w, p, queue);
 	if (!n)
 		return 0;
 	/* One of a batch is enough: where there are some there are many. */
 	w->bulk |= w->frame[0].len > WORKER_SUPER;
+	if (w->frame[0].len >= WORKER_LONG)
+		w->bytes += (uint64_t)w->frame[0].len * n;
 	pipeline_run(w->pipeline, s, p->index, w->frame, n, now_s);
 	if (p->ops->rx_done)
 		p->ops->rx_done(p, queue);
@@ -279,7 +292,9 @@ static void run_dry(struct worker *w, uint64_t limit)
 
 	if (w->bulk)
 		polling_bulk(&w->polling, dry);
+	polling_came(&w->polling, w->bytes, dry);
 	w->bulk = false;
+	w->bytes = 0;
 	until = dry + polling_window(&w->polling, limit, dry);
 
 	while (!came && now < until) {

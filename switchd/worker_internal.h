@@ -53,7 +53,8 @@ struct worker {
 	uint64_t asked_ns;  /* when that was, if a queue was awake */
 	struct awake awake; /* queues in memory */
 	uint32_t now_s;	    /* this round's time */
-	bool bulk; /* there was a super-frame since the worker ran dry */
+	bool bulk;	/* there was a super-frame since the worker ran dry */
+	uint64_t bytes; /* of long frames, about, since then */
 	bool stopped;
 	struct frame_arena arena;
 	struct frame frame[FRAME_BATCH_MAX];

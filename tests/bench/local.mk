@@ -9,6 +9,9 @@ bench_programs += tests/bench/holders
 tests_bench_holders_SOURCES = tests/bench/holders.c \
 	tests/bench/guest_frame.c tests/bench/guest_frame.h $(bench_tool)
 tests_bench_holders_LDADD =
+bench_programs += tests/bench/plugs
+tests_bench_plugs_SOURCES = tests/bench/plugs.c
+tests_bench_plugs_LDADD =
 bench_programs += tests/bench/flood
 tests_bench_flood_SOURCES = tests/bench/flood.c $(bench_tool)
 tests_bench_flood_LDADD =

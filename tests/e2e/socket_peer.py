@@ -1,12 +1,14 @@
 """The other end of a udp or dgram port: a guest that knows Ethernet frames.
 
-socket_peer.py LOCAL REMOTE [send HEX... | hear SECONDS COUNT [PREFIX]]...
+socket_peer.py LOCAL REMOTE
+	[send HEX... | hear SECONDS COUNT [PREFIX] | after FILE]...
 
 LOCAL and REMOTE are ADDRESS:PORT, [ADDRESS]:PORT or /PATH; as QEMU does, an old
 socket at the path is replaced, and the socket isn't connected. Prints "ready",
 then does as it's told: send sends the frames; hear prints each frame that comes
 and begins with PREFIX as hex, until there were COUNT. Exit status 0 where there
-were as many (COUNT 0: where none came in that time).
+were as many (COUNT 0: where none came in that time). after reads nothing until
+the file is there.
 
 A word of the form N*HEX among the frames sends N of them.
 """
@@ -58,14 +60,24 @@ def hear(s, seconds, count, prefix=""):
     return int(seen != int(count))
 
 
+def after(path):
+    deadline = time.monotonic() + 30
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            raise TimeoutError(path)
+        time.sleep(0.01)
+
+
 def main(local, remote, *words):
     s = open_socket(local)
     print("ready", flush=True)
-    starts = [i for i, word in enumerate(words) if word in ("send", "hear")]
+    starts = [i for i, word in enumerate(words) if word in ("send", "hear", "after")]
     for start, end in zip(starts, starts[1:] + [len(words)]):
         arguments = words[start + 1:end]
         if words[start] == "send":
             send(s, remote, arguments)
+        elif words[start] == "after":
+            after(*arguments)
         elif hear(s, *arguments):
             return 1
     return 0

@@ -166,6 +166,41 @@ claim "he comes again" wait_until 5 state_is d up
 ns_exec vm1 $FRAMES send eth0 "$(frame 1d)"
 claim "and is sent to" peer_done
 
+# The kernel lets ten frames wait for who doesn't read; the port keeps the rest.
+# numbered COUNT: so many frames, each its own
+numbered() {
+	seq -f "${TO_ALL}02000000001e88b5%04.0f$(printf '00%.0s' {1..44})" "$1"
+}
+claim_equal "few datagrams may wait here" 10 \
+	"$(ns_exec sw sysctl -n net.unix.max_dgram_qlen)"
+wait_until 10 state_is d no-carrier
+peer d "$D/peer" "$D/switch" after "$T/read" hear 20 300 \
+	"${TO_ALL}02000000001e"
+claim "he comes and doesn't read" wait_until 5 state_is d up
+sent=$(port_value d .tx.frames)
+mapfile -t burst < <(numbered 300)
+# shellcheck disable=SC2086
+ns_exec vm1 $FRAMES send eth0 "${burst[@]}"
+claim "300 frames to him are sent or kept" wait_until 5 \
+	ctl_is ".tx.frames == $((sent + 300)) and
+		(.tx.drops | has(\"queue-full\") | not)" port show d
+: >"$T/read"
+claim "he reads, and gets them all" peer_done
+claim_equal "in their order" "$(numbered 300)" "$(tail -n 300 "$T/d")"
+claim "none was lost" ctl_is '.tx.lost == 0' port show d
+rm "$T/read"
+claim "he has gone" wait_until 10 state_is d no-carrier
+peer d "$D/peer" "$D/switch" after "$T/read"
+claim "the next one doesn't read either" wait_until 5 state_is d up
+# shellcheck disable=SC2086
+ns_exec vm1 $FRAMES send eth0 "${burst[@]}"
+claim "they are kept for him" wait_until 5 \
+	ctl_is ".tx.frames == $((sent + 600))" port show d
+: >"$T/read"
+claim "he goes" peer_done
+claim "and what was kept is counted as lost" wait_until 5 \
+	ctl_is '.tx.lost > 280 and .tx.lost < 300' port show d
+
 # Nobody sends anything: it is noticed all the same, once he is there.
 peer d "$D/peer" "$D/switch" hear 1 0
 claim "once more" wait_until 5 state_is d up

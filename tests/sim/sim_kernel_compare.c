@@ -204,7 +204,7 @@ static bool differs(const struct comparison *c, uint32_t index,
 	const struct port *p = c->s->sw->port[index]->port;
 	const struct port_counters *e = &c->expected[index];
 
-	if (of == &e->rx_missed)
+	if (of == &e->rx_missed || of == &e->tx_lost)
 		return true;
 	if (of == &e->tx_bytes &&
 	    (p->tx_offloads & PORT_TX_ALL_GSO) != PORT_TX_ALL_GSO)

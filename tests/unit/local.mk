@@ -44,6 +44,7 @@ unit_tests += tests/unit/test_merge
 tests_unit_test_merge_SOURCES = tests/unit/test_merge.c \
 	tests/unit/offload_fixture.h \
 	tests/unit/superframe.c tests/unit/superframe.h
+unit_tests += tests/unit/test_backlog
 unit_tests += tests/unit/test_capfile
 unit_tests += tests/unit/test_datagrams
 unit_tests += tests/unit/test_dummy
@@ -66,6 +67,7 @@ unit_tests += tests/unit/test_vhost_lost
 unit_tests += tests/unit/test_vhost_mem
 unit_tests += tests/unit/test_vhost_state
 EXTRA_DIST += tests/unit/capture.h tests/unit/vhost_acquire.h
+thread_tests += tests/unit/test_backlog
 thread_tests += tests/unit/test_capfile
 thread_tests += tests/unit/test_pcap_filter
 thread_tests += tests/unit/test_pcap_keeper

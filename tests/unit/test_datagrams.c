@@ -618,6 +618,45 @@ static void empty_record_is_no_end(void **state)
 	assert_int_equal(atomic_load(&r->port->failed), 0);
 }
 
+static int send_room(int fd)
+{
+	int room = 0;
+	socklen_t len = sizeof(room);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len), 0);
+	return room;
+}
+
+static void connection_of_records_has_room_and_takes_bytes_only(void **state)
+{
+	static const struct port_request rq = {
+		.name = "p", .type = "seqpacket", .enabled = true, .given = true
+	};
+	const struct port_ops *seqpacket = port_ops_find("seqpacket");
+	struct rig *r = *state;
+	struct error err;
+	int fd[2], before, after;
+	unsigned int fds;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd), 0);
+	r->other = fd[1];
+	before = send_room(fd[0]);
+	r->grant = (struct port_grant){ .nfds = 1, .fd = { fd[0] } };
+	assert_int_equal(seqpacket->acquire(&rq, &r->grant, &err), 0);
+	r->port = seqpacket->open(&rq, &r->grant, &err);
+	assert_non_null(r->port);
+	after = send_room(fd[0]);
+	assert_true(after > before);
+	fds = fds_count();
+	if (fds_send(r->other, r->bytes, 60, &r->other, 1) < 0)
+		assert_int_equal(errno, EPERM);
+	else
+		assert_int_equal(receive(r, FRAME_BATCH_MAX), 1);
+	assert_int_equal(receive(r, FRAME_BATCH_MAX), 0);
+	assert_int_equal(fds_count(), fds);
+}
+
 static void port_ends_with_the_connection_that_it_watches(void **state)
 {
 	struct rig *r = *state;
@@ -675,6 +714,7 @@ int main(void)
 		TEST(late_error_hides_nothing_that_was_received),
 		TEST(record_socket_ends_behind_its_last_record),
 		TEST(empty_record_is_no_end),
+		TEST(connection_of_records_has_room_and_takes_bytes_only),
 		TEST(port_ends_with_the_connection_that_it_watches),
 	};
 

@@ -183,6 +183,28 @@ static void nobody_watches_while_super_frames_come(void **state)
 	assert_int_equal(polling_window(&p, LIMIT, NOW + POLLING_BULK_NS), 0);
 }
 
+/* A full frame each 20 us, half a Gbit/s and more: a bulk of one super-frame's
+ * bytes. Half as many aren't. */
+static void nobody_watches_while_many_full_frames_come(void **state)
+{
+	struct polling p = fresh(LIMIT);
+	uint64_t now = NOW;
+
+	(void)state;
+	gaps(&p, 20, 5 * US);
+	for (int i = 0; i < 200; i++, now += 40 * US)
+		polling_came(&p, 1514, now);
+	assert_false(polling_rests(&p, now));
+	assert_true(polling_window(&p, LIMIT, now) > 0);
+	for (int i = 0; i < 100; i++, now += 20 * US)
+		polling_came(&p, 1514, now);
+	assert_true(polling_rests(&p, now));
+	assert_int_equal(polling_window(&p, LIMIT, now), 0);
+	now += POLLING_BULK_NS;
+	assert_false(polling_rests(&p, now));
+	assert_true(polling_window(&p, LIMIT, now) > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +222,7 @@ int main(void)
 		cmocka_unit_test(
 			who_loses_its_cpu_while_watching_rests_and_comes_back),
 		cmocka_unit_test(nobody_watches_while_super_frames_come),
+		cmocka_unit_test(nobody_watches_while_many_full_frames_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

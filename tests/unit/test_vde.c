@@ -492,6 +492,28 @@ static void nobody_else_gets_frames_in(void **state)
 	closed(r, p);
 }
 
+/* By the kernel, or where that can't yet they are closed at once. */
+static void descriptors_beside_a_frame_get_nowhere(void **state)
+{
+	struct rig *r = *state;
+	struct frame got[FRAME_BATCH_MAX];
+	struct port *p;
+	unsigned int fds;
+
+	client_at(r, ".client");
+	p = opened(r);
+	fds = fds_count();
+	if (fds_send(r->data, "frame", 5, &r->data, 1) < 0) {
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(receive(p, got), 0);
+	} else {
+		assert_int_equal(receive(p, got), 1);
+		assert_int_equal(got[0].len, 5);
+	}
+	assert_int_equal(fds_count(), fds);
+	closed(r, p);
+}
+
 static void end_of_the_connection_is_the_ports(void **state)
 {
 	struct rig *r = *state;
@@ -540,6 +562,7 @@ int main(void)
 		TEST(uml_guest_may_come_to_a_vde_listener),
 		TEST(frames_go_both_ways_without_the_client_file),
 		TEST(nobody_else_gets_frames_in),
+		TEST(descriptors_beside_a_frame_get_nowhere),
 		TEST(end_of_the_connection_is_the_ports),
 	};
 
