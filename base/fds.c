@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,6 +22,8 @@
 #define CLOSER_MS 1000
 /* So long a thread is waited for, so that what is closed is closed. */
 #define THREAD_MS 20
+/* Handed over and not closed yet: more than a batch of messages can have. */
+#define QUEUE_MAX 32768
 
 static bool is_socket(int fd, int *domain)
 {
@@ -50,11 +53,15 @@ bool fds_plain(int fd)
 /* What lies in a socket is closed with it, and may be anything. */
 static bool socket_is_empty(int fd)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	socklen_t len = sizeof(int);
-	int type = 0;
+	int type = 0, listens = 0;
 	ssize_t got = -1;
 	char byte;
 
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 &&
+	    listens)
+		return poll(&p, 1, 0) == 0;
 	(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
 	/* The first may just say that the other end was closed. */
 	for (unsigned int i = 0; i < 2 && got < 0; i++)
@@ -68,13 +75,15 @@ static bool socket_is_empty(int fd)
 /* One that closes. */
 struct closer {
 	bool busy, thread, ended; /* ended: of a thread */
-	int fd, pidfd;
+	int fd, pidfd;		  /* fd -1: only those of the queue */
 	uint64_t since_ns;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t some_ended = PTHREAD_COND_INITIALIZER;
 static struct closer closers[CLOSERS_MAX];
+static int queue[QUEUE_MAX];
+static unsigned int queued;
 
 static bool process_has_ended(int pidfd, int timeout_ms)
 {
@@ -114,12 +123,35 @@ static int process_new(int fd)
 #endif
 }
 
+/* A socket that lingers no more is closed at once. */
+static void close_soon(int fd)
+{
+	const struct linger none = { 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+}
+
+/* The lock is held, but for the closes. */
+static void close_queue(void)
+{
+	while (queued) {
+		int fd = queue[--queued];
+
+		pthread_mutex_unlock(&lock);
+		close_soon(fd);
+		pthread_mutex_lock(&lock);
+	}
+}
+
 static void *thread_main(void *arg)
 {
 	struct closer *c = arg;
 
-	close(c->fd);
+	if (c->fd >= 0)
+		close(c->fd);
 	pthread_mutex_lock(&lock);
+	close_queue();
 	c->ended = true;
 	pthread_cond_broadcast(&some_ended);
 	pthread_mutex_unlock(&lock);
@@ -202,29 +234,63 @@ static int close_elsewhere(int fd)
 	return 0;
 }
 
+bool fds_close_plain(int fd)
+{
+	bool plain = fds_plain(fd);
+	int domain;
+
+	if (is_socket(fd, &domain))
+		plain = domain != AF_UNIX || socket_is_empty(fd);
+	if (plain)
+		close_soon(fd);
+	return plain;
+}
+
 int fds_discard(const int *fd, unsigned int n)
 {
-	const struct linger none = { 0 };
-	int domain, r = 0;
+	int r = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		bool plain = fds_plain(fd[i]);
-
-		if (is_socket(fd[i], &domain)) {
-			(void)setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &none,
-					 sizeof(none));
-			plain = domain != AF_UNIX || socket_is_empty(fd[i]);
-		}
-		if (plain) {
-			close(fd[i]);
+		if (fds_close_plain(fd[i]))
 			continue;
-		}
 		pthread_mutex_lock(&lock);
 		if (close_elsewhere(fd[i]) < 0)
 			r = -EBUSY;
 		pthread_mutex_unlock(&lock);
 	}
 	return r;
+}
+
+/* One more thread for the queue, if there may be one. */
+static void queue_thread(void)
+{
+	struct closer *c = NULL;
+
+	for (unsigned int i = 0; i < CLOSERS_MAX; i++) {
+		closer_look(&closers[i], 0);
+		if (!closers[i].busy)
+			c = &closers[i];
+	}
+	if (!c)
+		return;
+	*c = (struct closer){ .fd = -1, .pidfd = -1, .thread = true };
+	c->since_ns = clock_ns();
+	c->busy = thread_new(c) == 0;
+}
+
+int fds_hand_over(const int *fd, unsigned int n)
+{
+	unsigned int took;
+
+	pthread_mutex_lock(&lock);
+	took = n < QUEUE_MAX - queued ? n : QUEUE_MAX - queued;
+	memcpy(queue + queued, fd, took * sizeof(*fd));
+	queued += took;
+	queue_thread();
+	pthread_mutex_unlock(&lock);
+	for (unsigned int i = took; i < n; i++)
+		(void)fds_close_plain(fd[i]);
+	return took < n ? -EBUSY : 0;
 }
 
 bool fds_stuck(void)

@@ -17,6 +17,10 @@
  * file in memory, an eventfd or the like, a pipe? Any descriptor, borrowed. */
 bool fds_plain(int fd);
 
+/* Close it right here if that waits for nobody: what is plain, other sockets,
+ * and Unix sockets in which nothing waits. Returns whether it has. */
+bool fds_close_plain(int fd);
+
 /*
  * Close the n descriptors of fd[], whatever they are, without being held up:
  * those that aren't plain, and Unix sockets in which something waits, are
@@ -27,6 +31,13 @@ bool fds_plain(int fd);
  * shouldn't be listened to any more.
  */
 int fds_discard(const int *fd, unsigned int n);
+
+/*
+ * The same for workers: nothing is looked at and nothing waited for. A thread
+ * closes them, one for many. Returns 0, or -EBUSY: thousands are waiting
+ * already; then what is plain of fd[] is closed, and the rest stays open.
+ */
+int fds_hand_over(const int *fd, unsigned int n);
 
 /* Does anybody still wait for a close? Then who has sent such things shouldn't
  * be let in again. */

@@ -9,4 +9,5 @@ base_libbase_a_SOURCES = \
 	base/ids.c base/ids.h \
 	base/log.c base/log.h \
 	base/mac.h \
-	base/memfd.c base/memfd.h
+	base/memfd.c base/memfd.h \
+	base/rights.c base/rights.h

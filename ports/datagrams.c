@@ -31,8 +31,8 @@ static struct datagrams *to_datagrams(struct port *p)
  */
 static int receive_many(int fd, struct mmsghdr *msg, unsigned int n)
 {
-	return (int)syscall(SYS_recvmmsg, fd, msg, n, MSG_DONTWAIT | MSG_TRUNC,
-			    NULL);
+	return (int)syscall(SYS_recvmmsg, fd, msg, n,
+			    MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC, NULL);
 }
 
 static int send_many(int fd, struct mmsghdr *msg, unsigned int n)
@@ -79,13 +79,31 @@ static bool is_fatal(const struct datagrams *d, int error)
 	       error == EINVAL || error == EOPNOTSUPP;
 }
 
+/* Descriptors beside frames: the kernel doesn't refuse them. */
+static void give_room(struct datagrams *d, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		rights_give_room(&d->in.msg[i].msg_hdr, &d->in.room[i]);
+}
+
+static void discard_rights(struct datagrams *d, unsigned int n)
+{
+	if (rights_discard(d->in.msg, n) < 0)
+		atomic_store(d->failed, EBUSY);
+}
+
 static unsigned int receive(struct datagrams *d, unsigned int n)
 {
-	int got = receive_many(d->fd, d->in.msg, n);
+	int got;
 
+	if (__builtin_expect(d->in.room != NULL, 0))
+		give_room(d, n);
+	got = receive_many(d->fd, d->in.msg, n);
 	/* Perhaps that was about a datagram that we have sent. */
 	if (got < 0 && errno != EAGAIN && !is_fatal(d, errno))
 		got = receive_many(d->fd, d->in.msg, n);
+	if (got > 0 && d->in.room)
+		discard_rights(d, (unsigned int)got);
 	if (got >= 0)
 		return (unsigned int)got;
 	if (is_fatal(d, errno))
@@ -395,6 +413,12 @@ static int no_socket(const struct port_request *rq, struct error *err)
 			 "port %s has no socket", rq->name);
 }
 
+static int no_memory(const struct port_request *rq, struct error *err)
+{
+	return error_set(err, ENOMEM, "no-memory", NULL,
+			 "no memory for port %s", rq->name);
+}
+
 /* Virtual memory; there is none behind it before a long frame comes. */
 static int open_spill(struct datagrams *d, const struct port_request *rq,
 		      struct error *err)
@@ -407,10 +431,25 @@ static int open_spill(struct datagrams *d, const struct port_request *rq,
 	spill = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (spill == MAP_FAILED)
-		return error_set(err, ENOMEM, "no-memory", NULL,
-				 "no memory for port %s", rq->name);
+		return no_memory(rq, err);
 	d->in.spill = spill;
 	return 0;
+}
+
+/* A lane a datagram, and room for descriptors where they may come. */
+static int open_memory(struct datagrams *d, const struct port_request *rq,
+		       struct error *err)
+{
+	int r = open_spill(d, rq, err);
+
+	if (r < 0 || !rights_may_come(d->fd))
+		return r;
+	d->in.room = calloc(FRAME_BATCH_MAX, sizeof(*d->in.room));
+	if (d->in.room)
+		return 0;
+	if (d->in.spill)
+		munmap(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d));
+	return no_memory(rq, err);
 }
 
 int datagrams_init(struct datagrams *d, const struct port_ops *ops,
@@ -435,7 +474,7 @@ int datagrams_init(struct datagrams *d, const struct port_ops *ops,
 	d->head_max = head < HEAD_MIN	     ? HEAD_MIN
 		      : head > FRAME_LEN_MAX ? FRAME_LEN_MAX
 					     : head;
-	r = open_spill(d, rq, err);
+	r = open_memory(d, rq, err);
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < FRAME_BATCH_MAX; i++) {
@@ -460,6 +499,8 @@ void datagrams_fini(struct datagrams *d)
 		close(d->port.control_fd);
 	backlog_free(d->backlog);
 	d->backlog = NULL;
+	free(d->in.room);
+	d->in.room = NULL;
 	d->in.spill = NULL;
 	d->port.control_fd = -1;
 }
@@ -471,8 +512,7 @@ struct port *datagrams_open(const struct port_ops *ops,
 	struct datagrams *d = calloc(1, sizeof(*d));
 
 	if (!d) {
-		error_set(err, ENOMEM, "no-memory", NULL,
-			  "no memory for port %s", rq->name);
+		(void)no_memory(rq, err);
 		return NULL;
 	}
 	if (datagrams_init(d, ops, rq, grant, err) < 0) {

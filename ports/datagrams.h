@@ -15,10 +15,11 @@
  * none: both are for the pipeline to count and to drop.
  *
  * Errors. None that the other end can cause ends the port, but for the end of
- * a SOCK_SEQPACKET connection, and of the connection that datagrams_watch() is
- * told of. Nobody there (ECONNREFUSED, ENOTCONN and the like) is `link-down`
- * for the frame, and the next one is tried again. What is said to one datagram
- * may be about an earlier one (ICMP): so each is tried twice.
+ * a SOCK_SEQPACKET connection, of the connection that datagrams_watch() is told
+ * of, and more descriptors beside frames than can be closed (rights.h). Nobody
+ * there (ECONNREFUSED, ENOTCONN and the like) is `link-down` for the frame, and
+ * the next one is tried again. What is said to one datagram may be about an
+ * earlier one (ICMP): so each is tried twice.
  *
  * A type of it has datagrams_rx, _rx_done, _tx and _close in its port_ops, and
  * datagrams_open() in its open(). One that has more to remember begins its own
@@ -30,6 +31,7 @@
 #ifndef PORTS_DATAGRAMS_H
 #define PORTS_DATAGRAMS_H
 
+#include "base/rights.h"
 #include "ports/backlog.h"
 #include "ports/port.h"
 
@@ -42,6 +44,7 @@ struct datagrams_in {
 	struct iovec rest[FRAME_BATCH_MAX]; /* of frames: their segments */
 	uint8_t *spill; /* a lane a datagram: what doesn't fit into its head */
 	bool spilled;
+	struct rights_room *room; /* NULL: no descriptors come beside frames */
 };
 
 struct datagrams {

@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "ports/ip_address.h"
 #include "ports/privilege.h"
 #include "ports/unix_socket.h"
@@ -368,7 +369,7 @@ static int listen_at(const struct where *w, int folder, const char *name,
 
 	if (r < 0)
 		return r;
-	unix_socket_bytes_only(s->socket); /* and its connections */
+	rights_refuse(s->socket); /* and its connections */
 	if (listen(s->socket, BACKLOG) == 0)
 		return 0;
 	r = unix_socket_cannot(err, errno, "listen on", &w->at);
@@ -462,8 +463,11 @@ static int listen_adjust(const struct port_request *rq,
 /* Its number stays. */
 static int replace(struct port_grant *grant, unsigned int i, int fd)
 {
+	int was = fcntl(grant->fd[i], F_DUPFD_CLOEXEC, 0);
 	int r = dup3(fd, grant->fd[i], O_CLOEXEC) < 0 ? -errno : 0;
 
+	if (was >= 0)
+		rights_close(was);
 	close(fd);
 	return r;
 }

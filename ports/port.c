@@ -1,9 +1,9 @@
 #include "ports/port.h"
 
+#include "base/rights.h"
 #include "ports/listen.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 static const struct port_ops *const types[] = {
 	&port_ops_tap,	      &port_ops_netdev, &port_ops_pcap,
@@ -88,6 +88,6 @@ const char *port_request_socket_param(const struct port_request *rq)
 void port_grant_close(struct port_grant *grant)
 {
 	for (unsigned int i = 0; i < grant->nfds; i++)
-		close(grant->fd[i]);
+		rights_close(grant->fd[i]);
 	grant->nfds = 0;
 }

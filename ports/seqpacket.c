@@ -4,9 +4,9 @@
  * User-Mode Linux' "bess" transport connects to a listener (listen.h); there is
  * nothing else to it. Grant: fd[0], the connection.
  */
+#include "base/rights.h"
 #include "ports/datagrams.h"
 #include "ports/socket_buffers.h"
-#include "ports/unix_socket.h"
 
 #include <errno.h>
 
@@ -28,7 +28,7 @@ static int seqpacket_acquire(const struct port_request *rq,
 				 "a port of type seqpacket is made by a "
 				 "listener: listener.add");
 	socket_buffers_grow(fd);
-	unix_socket_bytes_only(fd);
+	rights_refuse(fd);
 	*grant = (struct port_grant){ .nfds = 1, .fd = { fd } };
 	fill(rq, grant);
 	return 0;

@@ -7,8 +7,8 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "ports/slirp_config.h"
-#include "ports/unix_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,7 +130,7 @@ static int make_pair(int pair[2])
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		       0, pair) < 0)
 		return -errno;
-	unix_socket_bytes_only(pair[0]);
+	rights_refuse(pair[0]);
 	for (int i = 0; i < 2; i++)
 		if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &size,
 			       sizeof(size)) < 0)

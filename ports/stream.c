@@ -1,5 +1,6 @@
 #include "ports/stream.h"
 
+#include "base/rights.h"
 #include "ports/stream_link.h"
 
 #include <errno.h>
@@ -158,7 +159,7 @@ static void let_go(struct stream_port *s)
 		(void)epoll_ctl(s->port.control_fd, EPOLL_CTL_DEL, s->conn,
 				NULL);
 	s->connecting = false;
-	close(s->conn);
+	rights_close(s->conn);
 	s->conn = -1;
 }
 

@@ -2,6 +2,7 @@
 #include "ports/stream.h"
 
 #include "base/memfd.h"
+#include "base/rights.h"
 #include "ports/ip_address.h"
 #include "ports/stream_state.h"
 #include "ports/unix_socket.h"
@@ -46,7 +47,7 @@ static void set_up(int fd, int domain)
 	/* Whose close would keep others waiting: fds.h. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	if (domain == AF_UNIX) {
-		unix_socket_bytes_only(fd);
+		rights_refuse(fd);
 		return;
 	}
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -290,7 +291,7 @@ int stream_adjust(const struct port_request *rq, struct port_grant *grant,
 int stream_renew(const struct port_request *rq, struct port_grant *grant,
 		 struct error *err)
 {
-	int fd, r;
+	int fd, was, r;
 
 	if (rq->given || grant->nfds < STREAM_GRANT_RUN_FDS)
 		return error_set(err, EINVAL, "bad-grant", NULL,
@@ -301,8 +302,11 @@ int stream_renew(const struct port_request *rq, struct port_grant *grant,
 	if (fd < 0)
 		return fd;
 	/* Its number stays. */
+	was = fcntl(grant->fd[STREAM_GRANT_SOCKET], F_DUPFD_CLOEXEC, 0);
 	r = dup3(fd, grant->fd[STREAM_GRANT_SOCKET], O_CLOEXEC) < 0 ? errno : 0;
 	close(fd);
+	if (was >= 0)
+		rights_close(was);
 	return r ? error_set(err, r, "no-descriptor", NULL,
 			     "can't replace a descriptor: %s", strerror(r))
 		 : 0;

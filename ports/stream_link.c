@@ -9,6 +9,8 @@
 const char stream_closed[] = "the other end has closed the connection";
 static const char bad_length[] = "the other end sends what isn't frames "
 				 "(an impossible length)";
+static const char too_many_rights[] = "the other end passes descriptors that "
+				      "aren't closed";
 
 int stream_link_init(struct stream_link *l, struct stream_state *state,
 		     int epoll, int again)
@@ -89,6 +91,7 @@ static int begin(struct stream_link *l, int conn)
 	atomic_store(&l->armed, kept);
 	atomic_store(&l->received, 0);
 	l->skip = 0;
+	l->rights = rights_may_come(conn);
 	/* The buffer may have whole frames in it. */
 	nudge(l);
 	return 0;
@@ -353,6 +356,19 @@ static unsigned int take(struct stream_link *l, struct frame *f,
 	return n;
 }
 
+/* What came beside bytes. The header isn't only ours, its room is. */
+static void discard_rights(struct stream_link *l)
+{
+	struct mmsghdr m = l->state->rx_msg;
+	size_t len = m.msg_hdr.msg_controllen;
+
+	rights_give_room(&m.msg_hdr, &l->room);
+	if (len < m.msg_hdr.msg_controllen)
+		m.msg_hdr.msg_controllen = len;
+	if (rights_discard(&m, 1) < 0)
+		end(l, too_many_rights, EBUSY);
+}
+
 /*
  * Read what there is. The buffer has no whole frame. Returns false where
  * nothing is left to read.
@@ -378,14 +394,19 @@ static bool fill(struct stream_link *l)
 	s->rx_msg = (struct mmsghdr){
 		.msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 },
 	};
+	if (__builtin_expect(l->rights, 0))
+		rights_give_room(&s->rx_msg.msg_hdr, &l->room);
 	atomic_store(&s->rx, stream_place(from, to) | STREAM_BUSY);
-	r = syscall(SYS_recvmmsg, l->conn, &s->rx_msg, 1, MSG_DONTWAIT, NULL);
+	r = syscall(SYS_recvmmsg, l->conn, &s->rx_msg, 1,
+		    MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
 	got = r < 0 ? 0 : s->rx_msg.msg_len;
 	atomic_store(&s->rx, stream_place(from, to + got));
 	if (r < 0 && errno != EAGAIN && errno != EINTR)
 		end(l, stream_closed, errno);
 	else if (r >= 0 && !got)
 		end(l, stream_closed, ECONNRESET);
+	else if (r > 0 && l->rights)
+		discard_rights(l);
 	return got == STREAM_READ;
 }
 

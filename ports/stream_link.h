@@ -25,6 +25,7 @@
 #ifndef PORTS_STREAM_LINK_H
 #define PORTS_STREAM_LINK_H
 
+#include "base/rights.h"
 #include "ports/drop.h"
 #include "ports/stream_state.h"
 
@@ -41,13 +42,16 @@ struct stream_link {
 	/* The other end has gone, or speaks something else; what receives has
 	 * let go of the connection. Static text. */
 	const char *_Atomic ended;
-	_Atomic int error;		  /* errno for people who want one */
-	_Atomic bool lost;		  /* sending has failed for good */
-	_Atomic bool nudged;		  /* `again` is readable */
-	_Atomic bool kept;		  /* state->rest has something */
-	_Atomic bool armed;		  /* epoll waits for room */
-	unsigned int skip;		  /* tx_lock: frames to drop unseen */
-	_Atomic uint64_t received;	  /* frames */
+	_Atomic int error;	   /* errno for people who want one */
+	_Atomic bool lost;	   /* sending has failed for good */
+	_Atomic bool nudged;	   /* `again` is readable */
+	_Atomic bool kept;	   /* state->rest has something */
+	_Atomic bool armed;	   /* epoll waits for room */
+	unsigned int skip;	   /* tx_lock: frames to drop unseen */
+	_Atomic uint64_t received; /* frames */
+	/* Descriptors may come beside bytes, and there is room for them. */
+	bool rights;
+	struct rights_room room;
 	struct iovec iov[STREAM_IOV_MAX]; /* tx_lock */
 };
 

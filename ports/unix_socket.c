@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "ports/capfile.h"
 #include "ports/privilege.h"
 
@@ -15,10 +16,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#ifndef SO_PASSRIGHTS /* Linux 6.16 */
-#define SO_PASSRIGHTS 83
-#endif
 
 #define MODE_OWNER 0600
 #define MODE_GROUP 0660
@@ -110,13 +107,6 @@ static int open_file(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-void unix_socket_bytes_only(int fd)
-{
-	const int off = 0;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
-}
-
 int unix_socket_new(int type, struct error *err)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -125,7 +115,7 @@ int unix_socket_new(int type, struct error *err)
 		return error_set(err, errno, "no-descriptor", NULL,
 				 "can't make a socket: %s", strerror(errno));
 	if (type == SOCK_DGRAM)
-		unix_socket_bytes_only(fd);
+		rights_refuse(fd);
 	return fd;
 }
 

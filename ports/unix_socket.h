@@ -57,15 +57,8 @@ int unix_socket_folder(const struct unix_place *at, const char *name,
 void unix_socket_folder_again(const struct unix_place *at, const char *name,
 			      int folder);
 
-/*
- * Let the kernel refuse descriptors that somebody sends beside the bytes: who
- * receives those would have to close them, and a close may wait (fds.h). From
- * Linux 6.16 on; nothing happens before.
- */
-void unix_socket_bytes_only(int fd);
-
-/* A socket that doesn't block; of datagrams, for bytes only. Returns it, the
- * caller's, or -errno with *err. */
+/* A socket that doesn't block; of datagrams, for bytes only (rights.h). Returns
+ * it, the caller's, or -errno with *err. */
 int unix_socket_new(int type, struct error *err)
 	__attribute__((warn_unused_result));
 

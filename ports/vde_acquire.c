@@ -3,6 +3,7 @@
 #include "ports/vde.h"
 
 #include "base/ids.h"
+#include "base/rights.h"
 #include "ports/socket_buffers.h"
 #include "ports/unix_socket.h"
 #include "ports/vde_request.h"
@@ -379,7 +380,7 @@ int vde_acquire(const struct port_request *rq, struct port_grant *grant,
 		return r;
 	}
 	socket_buffers_grow(grant->fd[VDE_GRANT_DATA]);
-	unix_socket_bytes_only(control);
+	rights_refuse(control);
 	grant->fd[VDE_GRANT_CONTROL] = control;
 	return vde_adjust(rq, grant, err);
 }

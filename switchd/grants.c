@@ -1,6 +1,7 @@
 #include "switchd/grants.h"
 
 #include "base/log.h"
+#include "base/rights.h"
 #include "ports/netdev_guard.h"
 #include "switchd/fastpath.h"
 #include "switchd/proto.h"
@@ -196,7 +197,7 @@ int grants_acquire(struct grants *t, const struct policy *p,
 		r = ops->acquire(rq, out, err);
 	if (r < 0) {
 		if (rq->given)
-			close(given);
+			rights_close(given);
 		return r;
 	}
 	t->persisted += persists(rq) && !out->undo.existed;

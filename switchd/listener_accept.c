@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "switchd/listener_internal.h"
 
 #include <errno.h>
@@ -200,7 +201,7 @@ static struct switch_port *attach(struct sw *sw, struct listener *l, int fd,
 		p = NULL;
 	}
 	if (copy >= 0)
-		close(copy);
+		rights_close(copy);
 	return p;
 }
 
@@ -208,7 +209,7 @@ static void hang_up(struct sw *sw, struct listener *l, int fd,
 		    const struct switch_peer *peer, enum listener_refusal why,
 		    const char *detail, uint64_t now_ns)
 {
-	close(fd);
+	rights_close(fd);
 	listener_refused(sw, l, why, peer, detail, now_ns);
 }
 
@@ -257,7 +258,7 @@ void listener_drop_guests(struct sw *sw, struct listener *l)
 {
 	for (unsigned int i = 0; i < LISTENER_PENDING_MAX; i++)
 		if (l->guest[i].fd >= 0)
-			close(leave_place(sw, &l->guest[i]));
+			rights_close(leave_place(sw, &l->guest[i]));
 }
 
 /* More has come. */
@@ -285,8 +286,8 @@ static void understand(struct sw *sw, struct listener *l,
 static void hear(struct sw *sw, struct listener *l, struct listener_guest *g,
 		 uint64_t now_ns)
 {
-	ssize_t n = recv(g->fd, g->data + g->len, sizeof(g->data) - g->len,
-			 MSG_DONTWAIT);
+	ssize_t n = rights_recv(g->fd, g->data + g->len,
+				sizeof(g->data) - g->len, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

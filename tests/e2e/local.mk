@@ -23,6 +23,8 @@ test_programs += tests/e2e/vhost_hostile
 tests_e2e_vhost_hostile_SOURCES = tests/e2e/vhost_hostile.c \
 	tests/unit/vhost_front.c tests/unit/vhost_front.h \
 	tests/unit/vhost_driver.c tests/unit/vhost_driver.h
+test_programs += tests/e2e/older_kernel
+tests_e2e_older_kernel_LDADD = $(LIBSECCOMP_LIBS)
 test_programs += tests/e2e/steady
 # Nothing of the switch is in it.
 tests_e2e_steady_LDADD =

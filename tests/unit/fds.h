@@ -18,7 +18,7 @@ static inline unsigned int fds_count(void)
 	return n;
 }
 
-#define FDS_SEND_MAX 32
+#define FDS_SEND_MAX 253 /* SCM_MAX_FD of the kernel */
 
 /* Send bytes and, beside them, n <= FDS_SEND_MAX descriptors. As sendmsg. */
 static inline ssize_t fds_send(int sock, const void *data, size_t len,

@@ -7,6 +7,7 @@ unit_tests += tests/unit/test_fds
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_mac
 unit_tests += tests/unit/test_memfd
+unit_tests += tests/unit/test_rights
 unit_tests += tests/unit/test_fdb
 unit_tests += tests/unit/test_fdb_fairness
 unit_tests += tests/unit/test_fdb_race
@@ -98,6 +99,7 @@ unit_tests += tests/unit/test_polling
 unit_tests += tests/unit/test_awake
 unit_tests += tests/unit/test_balance
 unit_tests += tests/unit/test_proto
+EXTRA_DIST += tests/unit/lingering.h
 EXTRA_DIST += tests/unit/fds.h tests/unit/monitor_calls.h \
 	tests/unit/monitor_rig.h
 EXTRA_DIST += tests/unit/json_text.h

@@ -8,7 +8,8 @@
 #include "tests/unit/fuse.h"
 #include "tests/unit/monitor_calls.h"
 
-#include <netinet/in.h>
+#include "tests/unit/lingering.h"
+
 #include <seccomp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -191,31 +192,6 @@ static void threads_wait_where_processes_may_not_be_made(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	fuse_end(&f);
 	assert_int_equal(status, 0);
-}
-
-/* Two ends of a connection; what fd[0] has sent nobody has taken, and its close
- * waits for that. */
-static void lingering(int fd[2])
-{
-	const struct linger on = { .l_onoff = 1, .l_linger = 60 };
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	static const char stuff[1 << 16];
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &len), 0);
-	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(fd[0], (struct sockaddr *)&a, sizeof(a)), 0);
-	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(fd[1] >= 0);
-	close(listener);
-	assert_int_equal(
-		setsockopt(fd[0], SOL_SOCKET, SO_LINGER, &on, sizeof(on)), 0);
-	while (send(fd[0], stuff, sizeof(stuff), MSG_DONTWAIT) > 0)
-		;
 }
 
 static void what_waits_in_a_socket_holds_nobody_up(void **state)

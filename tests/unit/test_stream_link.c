@@ -1,6 +1,9 @@
 /* Frames in and out of a stream: cut anywhere, too long, too many. */
 #include "tests/unit/stream_rig.h"
 
+#include "base/fds.h"
+#include "tests/unit/lingering.h"
+
 static void is_frame(const struct frame *f, uint32_t n, uint32_t len)
 {
 	assert_int_equal(f->len, len);
@@ -62,6 +65,34 @@ static void frames_arrive_byte_by_byte(void **state)
 		}
 	}
 	assert_int_equal(came, 3);
+}
+
+/* As on a kernel before Linux 6.16: nothing has refused it. */
+static void frames_arrive_beside_a_descriptor_whose_close_waits(void **state)
+{
+	struct rig *r = *state;
+	unsigned int before = fds_count();
+	uint8_t data[64];
+	size_t len = rig_encode(data, 60, 1);
+	int tcp[2];
+
+	alarm(20);
+	lingering(tcp);
+	assert_int_equal(fds_send(r->peer, data, len, tcp, 1), len);
+	close(tcp[0]);
+	rig_write(r, data, len);
+	for (unsigned int n = 0; n < 2;) {
+		unsigned int got = rig_rx(r);
+
+		for (unsigned int i = 0; i < got; i++)
+			is_frame(&r->frame[i], 1, 60);
+		n += got;
+	}
+	assert_null(r->link.ended);
+	close(tcp[1]);
+	while (fds_stuck() || fds_count() != before)
+		;
+	alarm(0);
 }
 
 static void more_than_a_batch_makes_the_queue_ready_until_it_is_taken(
@@ -432,6 +463,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(frames_arrive_that_are_cut_at_any_byte),
 		RIG_TEST(frames_arrive_byte_by_byte),
+		RIG_TEST(frames_arrive_beside_a_descriptor_whose_close_waits),
 		RIG_TEST(
 			more_than_a_batch_makes_the_queue_ready_until_it_is_taken),
 		RIG_TEST(batch_ends_where_the_arena_does),
