@@ -30,10 +30,12 @@ class Pair(ConsoleGuest):
     def up(self, *nets):
         run("ip", "-n", f"{self.stage.prefix}s", "link", "set", "lo", "up")
         self.boot((nets[0],))
+        # QEMU that connects does so once, and goes on without.
+        self.guest.ready()
         self.other, self.guest = self.guest, None
         self.boot((nets[1],))
+        self.guest.ready()
         for number, guest in enumerate((self.guest, self.other)):
-            guest.ready()
             guest.check("ip link set dev eth0 address "
                         f"52:54:00:99:00:0{number}")
             guest.address(ADDRESSES[number] + "/24")
