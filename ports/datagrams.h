@@ -9,6 +9,8 @@
  *	recvmmsg ──► frames in the arena ── rx, rx_done ──► pipeline
  *	sendmmsg ◄── heads and segments ◄── tx ◄──
  *
+ * Of a UDP socket several may come and go as one (udp_gro.h, datagrams_join).
+ *
  * Lengths are exact. Heads lie in the arena; what is longer than a frame of the
  * port's MTU goes on in memory of the port's, as a segment. A datagram that is
  * longer than FRAME_LEN_MAX comes with its own length, and one of no bytes with
@@ -32,6 +34,7 @@
 
 #include "ports/backlog.h"
 #include "ports/port.h"
+#include "ports/udp_gro.h"
 
 #include <sys/socket.h>
 
@@ -40,8 +43,10 @@ struct datagrams_in {
 	struct mmsghdr msg[FRAME_BATCH_MAX];
 	struct iovec iov[FRAME_BATCH_MAX][2];
 	struct iovec rest[FRAME_BATCH_MAX]; /* of frames: their segments */
-	uint8_t *spill; /* a lane a datagram: what doesn't fit into its head */
-	bool spilled;
+	/* One of FRAME_LEN_MAX bytes a datagram: what doesn't fit into its head
+	 * lies there, where it would with the head in front of it. */
+	uint8_t *lanes;
+	bool spilled; /* there is memory behind them, to be given back */
 };
 
 struct datagrams {
@@ -59,6 +64,7 @@ struct datagrams {
 	 * GSO); 0: none. */
 	_Atomic uint32_t gso_max;
 	struct backlog *backlog; /* NULL: what finds no room is dropped */
+	struct udp_gro *gro;	 /* NULL: each datagram comes as one */
 	struct datagrams_in in;
 };
 
@@ -99,6 +105,13 @@ int datagrams_keep(struct datagrams *d) __attribute__((warn_unused_result));
 
 /* A UDP socket: what is of one length may leave as one (UDP_SEGMENT). */
 void datagrams_join(struct port *p);
+
+/*
+ * A UDP socket with UDP_GRO: what comes as one is several frames (udp_gro.h).
+ * Not with datagrams_keep(), a vnet header or records. Sets the port's
+ * queue_fd. Returns 0 or -errno. Before the port is used.
+ */
+int datagrams_split(struct port *p) __attribute__((warn_unused_result));
 
 unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 			  unsigned int max, struct frame_arena *arena);
