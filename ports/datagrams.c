@@ -260,6 +260,14 @@ void datagrams_rx_done(struct port *p, unsigned int queue)
 	(void)madvise(d->in.lanes + keep, LANES_SIZE - keep, MADV_DONTNEED);
 }
 
+bool datagrams_rx_waits(struct port *p, unsigned int queue)
+{
+	const struct datagrams *d = to_datagrams(p);
+
+	(void)queue;
+	return d->gro && udp_gro_waits(d->gro);
+}
+
 /* ---- Send ---- */
 
 /* Some frames on their way; those of one message are of one length. */

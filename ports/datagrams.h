@@ -109,13 +109,15 @@ void datagrams_join(struct port *p);
 /*
  * A UDP socket with UDP_GRO: what comes as one is several frames (udp_gro.h).
  * Not with datagrams_keep(), a vnet header or records. Sets the port's
- * queue_fd. Returns 0 or -errno. Before the port is used.
+ * queue_fd; its port_ops have datagrams_rx_waits. Returns 0 or -errno. Before
+ * the port is used.
  */
 int datagrams_split(struct port *p) __attribute__((warn_unused_result));
 
 unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 			  unsigned int max, struct frame_arena *arena);
 void datagrams_rx_done(struct port *p, unsigned int queue);
+bool datagrams_rx_waits(struct port *p, unsigned int queue);
 unsigned int datagrams_tx(struct port *p, struct frame *const *f,
 			  unsigned int n, enum drop_reason *why);
 

@@ -200,5 +200,6 @@ const struct port_ops port_ops_udp = {
 	.close = datagrams_close,
 	.rx = datagrams_rx,
 	.rx_done = datagrams_rx_done,
+	.rx_waits = datagrams_rx_waits,
 	.tx = datagrams_tx,
 };

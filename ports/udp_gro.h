@@ -24,11 +24,11 @@
  * receives *joined*: UDP_GRO_LANES messages into lanes at a time. It goes back
  * when UDP_GRO_PATIENCE calls in a row have brought none that was joined.
  *
- * What waits lies in this process, and ends with it and with the port: so many
- * frames (of UDP_GRO_LANES messages; FRAME_BATCH_MAX where it had just begun)
- * are lost where it crashes, or hands over to the next one, without being
- * counted, as nobody has received them. A process that goes on after all has
- * them still.
+ * What waits lies in this process. A worker that ends, as for an upgrade, has
+ * it received before (port_ops.rx_waits). With a port that is detached it goes,
+ * and where the process crashes: frames of UDP_GRO_LANES messages
+ * (FRAME_BATCH_MAX where they had just begun to come so). They aren't counted,
+ * as those that wait in a socket aren't.
  *
  * Threads: udp_gro_new and _free as a port's open and close, all else as its
  * rx.

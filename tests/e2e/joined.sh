@@ -67,6 +67,21 @@ wait_until 10 settled
 claim "udp: many as one: a file gets there by TCP" file_through n1 f1 10.0.0.3
 claim "udp: many as one: what was sent was received, to the frame" \
 	wait_until 10 value_is "$before" on_their_way
+upgraded_meanwhile() {
+	local sink source
+	ns_background f1 socat -u TCP-LISTEN:98 OPEN:/dev/null
+	sink=$PID
+	wait_until 5 listens f1 98 || return
+	ns_background n1 socat -u OPEN:/dev/zero TCP:10.0.0.3:98
+	source=$PID
+	wait_until 5 sent_more up "$(($(port_value up .tx.frames) + 1000))" &&
+		far ctl switch upgrade >&2 || return
+	ended "$source"
+	wait_until 5 lib_gone "$sink"
+}
+claim "udp: many as one: the far switch is upgraded meanwhile" upgraded_meanwhile
+claim "udp: many as one: and loses none" \
+	wait_until 10 value_is "$before" on_their_way
 claim "udp: many as one: a file gets back" file_through f1 n2 10.0.0.2
 claim "udp: many as one: the ledgers close" wait_until 5 ledgers_close
 claim "udp: many as one: and those of the far switch" \

@@ -226,9 +226,11 @@ static void who_waits_for_frames_is_told_of_one_that_is_left(void **state)
 		frame_is(r, i, r->bytes + (i - 1) * 1000, 1000);
 	done(r);
 	assert_true(is_readable(r, 0));
+	assert_true(r->port->ops->rx_waits(r->port, 0));
 	assert_int_equal(receive_some(r, FRAME_BATCH_MAX), 1);
 	frame_is(r, 0, r->bytes + (JOIN - 1) * 1000, 1000);
 	done(r);
+	assert_false(r->port->ops->rx_waits(r->port, 0));
 	nothing_more(r);
 }
 
