@@ -14,6 +14,8 @@
 /* Behind the MTU: Ethernet header and two tags. */
 #define HEAD_SLACK (ETHER_HEADER_LEN + 2 * ETHER_TAG_LEN)
 
+#define LANES_SIZE ((size_t)FRAME_BATCH_MAX * FRAME_LEN_MAX)
+
 /* Elements for the parts of frames that are sent in one go. */
 #define PARTS_MAX (2 * FRAME_BATCH_MAX)
 
@@ -55,6 +57,12 @@ static uint32_t spill_len(const struct datagrams *d)
 	return FRAME_LEN_MAX - d->head_max;
 }
 
+/* A lane's first head_max bytes are unused while the head is in the arena. */
+static uint8_t *lane(const struct datagrams *d, unsigned int i)
+{
+	return d->in.lanes + (size_t)i * FRAME_LEN_MAX;
+}
+
 static uint32_t stride(const struct datagrams *d)
 {
 	return (FRAME_HEADROOM + d->head_max + 63u) & ~63u;
@@ -92,16 +100,18 @@ static void discard_rights(struct datagrams *d, unsigned int n)
 		atomic_store(d->failed, EBUSY);
 }
 
-static unsigned int receive(struct datagrams *d, unsigned int n)
+/* A port that may get descriptors has no other messages than in.msg. */
+static unsigned int receive(struct datagrams *d, struct mmsghdr *msg,
+			    unsigned int n)
 {
 	int got;
 
 	if (__builtin_expect(d->in.room != NULL, 0))
 		give_room(d, n);
-	got = receive_many(d->fd, d->in.msg, n);
+	got = receive_many(d->fd, msg, n);
 	/* Perhaps that was about a datagram that we have sent. */
 	if (got < 0 && errno != EAGAIN && !is_fatal(d, errno))
-		got = receive_many(d->fd, d->in.msg, n);
+		got = receive_many(d->fd, msg, n);
 	if (got > 0 && d->in.room)
 		discard_rights(d, (unsigned int)got);
 	if (got >= 0)
@@ -157,6 +167,78 @@ static void drop_kept(struct datagrams *d)
 	note_lost(d);
 }
 
+/* Of n messages those from the first on wait, each whole in its lane. */
+static void set_aside(struct datagrams *d, unsigned int first, unsigned int n)
+{
+	for (unsigned int i = first; i < n; i++) {
+		struct mmsghdr *m = &d->in.msg[i];
+		uint32_t len = m->msg_len;
+
+		memcpy(lane(d, i), d->in.iov[i][0].iov_base,
+		       len < d->head_max ? len : d->head_max);
+		udp_gro_add(d->gro, lane(d, i), len,
+			    udp_gro_segment(&m->msg_hdr));
+		udp_gro_prepare(d->gro, i, &m->msg_hdr);
+	}
+	d->in.spilled = true;
+	d->gro->joined = true;
+	d->gro->alone = 0;
+}
+
+/* Is this one, of a port with UDP_GRO, several? */
+static bool is_joined(struct datagrams *d, unsigned int i)
+{
+	struct msghdr *m = &d->in.msg[i].msg_hdr;
+
+	if (__builtin_expect(m->msg_controllen != 0, 0))
+		return true;
+	udp_gro_prepare(d->gro, i, m);
+	return false;
+}
+
+/* Up to n, each to where its frame lies. */
+static unsigned int rx_apart(struct datagrams *d, struct frame *f,
+			     unsigned int n, struct frame_arena *arena)
+{
+	place(d, arena->base + arena->used, n);
+	n = receive(d, d->in.msg, n);
+	for (unsigned int i = 0; i < n; i++) {
+		/* Of a connection that is over there are no end of those. */
+		if (d->records && !d->in.msg[i].msg_len && hung_up(d->fd)) {
+			atomic_store(d->failed, ECONNRESET);
+			n = i;
+			break;
+		}
+		if (d->gro && is_joined(d, i)) {
+			set_aside(d, i, n);
+			n = i;
+			break;
+		}
+		take(d, i, &f[i]);
+	}
+	arena->used += n * stride(d);
+	return n;
+}
+
+/* With UDP_GRO: what waits, or what there is to read. */
+static unsigned int rx_gro(struct datagrams *d, struct frame *f,
+			   unsigned int max, unsigned int apart,
+			   struct frame_arena *arena)
+{
+	struct udp_gro *g = d->gro;
+	unsigned int n = 0;
+
+	if (!udp_gro_waits(g) && !g->joined) {
+		n = rx_apart(d, f, apart, arena);
+	} else if (!udp_gro_waits(g)) {
+		udp_gro_received(g, receive(d, g->msg, UDP_GRO_LANES));
+		d->in.spilled |= !g->joined;
+	}
+	n += udp_gro_take(g, f + n, max - n, arena);
+	udp_gro_wake(g);
+	return n;
+}
+
 unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 			  unsigned int max, struct frame_arena *arena)
 {
@@ -172,18 +254,9 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 	}
 	if (!n)
 		return 0;
-	place(d, arena->base + arena->used, n);
-	n = receive(d, n);
-	for (unsigned int i = 0; i < n; i++) {
-		/* Of a connection that is over there are no end of those. */
-		if (d->records && !d->in.msg[i].msg_len && hung_up(d->fd)) {
-			atomic_store(d->failed, ECONNRESET);
-			n = i;
-			break;
-		}
-		take(d, i, &f[i]);
-	}
-	arena->used += n * stride(d);
+	if (d->gro)
+		return rx_gro(d, f, max, n, arena);
+	n = rx_apart(d, f, n, arena);
 	flush_kept(d, !n);
 	return n;
 }
@@ -193,13 +266,25 @@ unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 void datagrams_rx_done(struct port *p, unsigned int queue)
 {
 	struct datagrams *d = to_datagrams(p);
+	size_t keep = 0;
 
 	(void)queue;
 	if (__builtin_expect(!d->in.spilled, 1) || d->vnet_len)
 		return;
+	if (d->gro && udp_gro_waits(d->gro))
+		return;
+	if (d->gro && d->gro->joined)
+		keep = (size_t)UDP_GRO_LANES * FRAME_LEN_MAX;
 	d->in.spilled = false;
-	(void)madvise(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d),
-		      MADV_DONTNEED);
+	(void)madvise(d->in.lanes + keep, LANES_SIZE - keep, MADV_DONTNEED);
+}
+
+bool datagrams_rx_waits(struct port *p, unsigned int queue)
+{
+	const struct datagrams *d = to_datagrams(p);
+
+	(void)queue;
+	return d->gro && udp_gro_waits(d->gro);
 }
 
 /* ---- Send ---- */
@@ -420,19 +505,15 @@ static int no_memory(const struct port_request *rq, struct error *err)
 }
 
 /* Virtual memory; there is none behind it before a long frame comes. */
-static int open_spill(struct datagrams *d, const struct port_request *rq,
+static int open_lanes(struct datagrams *d, const struct port_request *rq,
 		      struct error *err)
 {
-	size_t size = (size_t)FRAME_BATCH_MAX * spill_len(d);
-	void *spill;
+	void *lanes = mmap(NULL, LANES_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (!size)
-		return 0;
-	spill = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (spill == MAP_FAILED)
+	if (lanes == MAP_FAILED)
 		return no_memory(rq, err);
-	d->in.spill = spill;
+	d->in.lanes = lanes;
 	return 0;
 }
 
@@ -440,7 +521,7 @@ static int open_spill(struct datagrams *d, const struct port_request *rq,
 static int open_memory(struct datagrams *d, const struct port_request *rq,
 		       struct error *err)
 {
-	int r = open_spill(d, rq, err);
+	int r = open_lanes(d, rq, err);
 
 	if (r < 0 || !rights_may_come(d->fd))
 		return r;
@@ -481,11 +562,11 @@ int datagrams_init(struct datagrams *d, const struct port_ops *ops,
 		struct iovec *iov = d->in.iov[i];
 
 		iov[0].iov_len = d->vnet_len + d->head_max;
-		iov[1].iov_base = d->in.spill + (size_t)i * spill_len(d);
+		iov[1].iov_base = lane(d, i) + d->head_max;
 		iov[1].iov_len = spill_len(d);
 		d->in.msg[i].msg_hdr = (struct msghdr){
 			.msg_iov = iov,
-			.msg_iovlen = d->in.spill ? 2 : 1,
+			.msg_iovlen = spill_len(d) ? 2 : 1,
 		};
 	}
 	return 0;
@@ -493,15 +574,17 @@ int datagrams_init(struct datagrams *d, const struct port_ops *ops,
 
 void datagrams_fini(struct datagrams *d)
 {
-	if (d->in.spill)
-		munmap(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d));
+	if (d->in.lanes)
+		munmap(d->in.lanes, LANES_SIZE);
 	if (d->port.control_fd >= 0)
 		close(d->port.control_fd);
 	backlog_free(d->backlog);
+	udp_gro_free(d->gro);
 	d->backlog = NULL;
+	d->gro = NULL;
 	free(d->in.room);
 	d->in.room = NULL;
-	d->in.spill = NULL;
+	d->in.lanes = NULL;
 	d->port.control_fd = -1;
 }
 
@@ -557,6 +640,19 @@ int datagrams_keep(struct datagrams *d)
 void datagrams_join(struct port *p)
 {
 	atomic_store(&to_datagrams(p)->gso_max, FRAME_LEN_MAX);
+}
+
+int datagrams_split(struct port *p)
+{
+	struct datagrams *d = to_datagrams(p);
+
+	d->gro = udp_gro_new(d->fd, d->in.lanes);
+	if (!d->gro)
+		return -errno;
+	for (unsigned int i = 0; i < FRAME_BATCH_MAX; i++)
+		udp_gro_prepare(d->gro, i, &d->in.msg[i].msg_hdr);
+	p->queue_fd[0] = d->gro->epoll;
+	return 0;
 }
 
 /* The worker finds the socket readable from now on, and the end of the port. */

@@ -9,6 +9,8 @@
  *	recvmmsg ──► frames in the arena ── rx, rx_done ──► pipeline
  *	sendmmsg ◄── heads and segments ◄── tx ◄──
  *
+ * Of a UDP socket several may come and go as one (udp_gro.h, datagrams_join).
+ *
  * Lengths are exact. Heads lie in the arena; what is longer than a frame of the
  * port's MTU goes on in memory of the port's, as a segment. A datagram that is
  * longer than FRAME_LEN_MAX comes with its own length, and one of no bytes with
@@ -34,6 +36,7 @@
 #include "base/rights.h"
 #include "ports/backlog.h"
 #include "ports/port.h"
+#include "ports/udp_gro.h"
 
 #include <sys/socket.h>
 
@@ -42,8 +45,10 @@ struct datagrams_in {
 	struct mmsghdr msg[FRAME_BATCH_MAX];
 	struct iovec iov[FRAME_BATCH_MAX][2];
 	struct iovec rest[FRAME_BATCH_MAX]; /* of frames: their segments */
-	uint8_t *spill; /* a lane a datagram: what doesn't fit into its head */
-	bool spilled;
+	/* One of FRAME_LEN_MAX bytes a datagram: what doesn't fit into its head
+	 * lies there, where it would with the head in front of it. */
+	uint8_t *lanes;
+	bool spilled; /* there is memory behind them, to be given back */
 	struct rights_room *room; /* NULL: no descriptors come beside frames */
 };
 
@@ -62,6 +67,7 @@ struct datagrams {
 	 * GSO); 0: none. */
 	_Atomic uint32_t gso_max;
 	struct backlog *backlog; /* NULL: what finds no room is dropped */
+	struct udp_gro *gro;	 /* NULL: each datagram comes as one */
 	struct datagrams_in in;
 };
 
@@ -103,9 +109,18 @@ int datagrams_keep(struct datagrams *d) __attribute__((warn_unused_result));
 /* A UDP socket: what is of one length may leave as one (UDP_SEGMENT). */
 void datagrams_join(struct port *p);
 
+/*
+ * A UDP socket with UDP_GRO: what comes as one is several frames (udp_gro.h).
+ * Not with datagrams_keep(), a vnet header or records. Sets the port's
+ * queue_fd; its port_ops have datagrams_rx_waits. Returns 0 or -errno. Before
+ * the port is used.
+ */
+int datagrams_split(struct port *p) __attribute__((warn_unused_result));
+
 unsigned int datagrams_rx(struct port *p, unsigned int queue, struct frame *f,
 			  unsigned int max, struct frame_arena *arena);
 void datagrams_rx_done(struct port *p, unsigned int queue);
+bool datagrams_rx_waits(struct port *p, unsigned int queue);
 unsigned int datagrams_tx(struct port *p, struct frame *const *f,
 			  unsigned int n, enum drop_reason *why);
 

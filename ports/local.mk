@@ -38,6 +38,7 @@ ports_libports_a_SOURCES = \
 	ports/stream_state.c ports/stream_state.h \
 	ports/tap.c ports/tap.h ports/tap_acquire.c \
 	ports/udp.c ports/udp.h \
+	ports/udp_gro.c ports/udp_gro.h \
 	ports/unix_socket.c ports/unix_socket.h \
 	ports/vde.c ports/vde.h ports/vde_acquire.c \
 	ports/vde_request.c ports/vde_request.h \

@@ -343,6 +343,12 @@ struct port_ops {
 	 */
 	void (*rx_done)(struct port *p, unsigned int queue);
 	/*
+	 * Has rx taken something of this queue that it hasn't returned yet, and
+	 * that no other process would find? rx takes nothing more until it has,
+	 * and a worker that ends calls it until then. NULL: it never has.
+	 */
+	bool (*rx_waits)(struct port *p, unsigned int queue);
+	/*
 	 * Have queue_fd become readable with the next frame. Returns false
 	 * where there are some already: the queue is still awake, and the next
 	 * rx gets on. One from which nothing can be received is asleep, and

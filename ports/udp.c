@@ -4,6 +4,7 @@
 #include "ports/ip_address.h"
 #include "ports/privilege.h"
 #include "ports/socket_buffers.h"
+#include "ports/udp_gro.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -140,6 +141,7 @@ static int udp_acquire(const struct port_request *rq, struct port_grant *grant,
 		return error_set(err, errno, "no-descriptor", NULL,
 				 "can't make a socket: %s", strerror(errno));
 	socket_buffers_grow(fd);
+	udp_gro_ask(fd);
 	r = bind_and_connect(fd, rq, &local, &remote, err);
 	if (r < 0) {
 		close(fd);
@@ -173,10 +175,20 @@ static struct port *udp_open(const struct port_request *rq,
 			     const struct port_grant *grant, struct error *err)
 {
 	struct port *p = datagrams_open(&port_ops_udp, rq, grant, err);
+	int r = 0;
 
-	if (p)
-		datagrams_join(p);
-	return p;
+	if (!p)
+		return NULL;
+	datagrams_join(p);
+	/* The socket may be of a version that didn't ask, too. */
+	if (udp_gro_asked(grant->fd[0]))
+		r = datagrams_split(p);
+	if (r == 0)
+		return p;
+	error_set(err, -r, "no-descriptor", NULL,
+		  "no descriptors for port %s: %s", rq->name, strerror(-r));
+	datagrams_close(p);
+	return NULL;
 }
 
 const struct port_ops port_ops_udp = {
@@ -188,5 +200,6 @@ const struct port_ops port_ops_udp = {
 	.close = datagrams_close,
 	.rx = datagrams_rx,
 	.rx_done = datagrams_rx_done,
+	.rx_waits = datagrams_rx_waits,
 	.tx = datagrams_tx,
 };

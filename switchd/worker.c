@@ -20,6 +20,8 @@
  * of super-frames ends after a few, while they are still in the cache.
  */
 #define WORKER_ARENA (512u * 1024)
+/* Batches of a port: UDP_MAX_SEGMENTS (128) of each of a call's messages. */
+#define FINISH_ROUNDS (2 * FRAME_BATCH_MAX)
 
 /* A frame that is longer is a super-frame, on any device that isn't one of
  * jumbo frames. */
@@ -315,6 +317,24 @@ static void run_dry(struct worker *w, uint64_t limit)
 	polling_gap(&w->polling, now - dry, limit);
 }
 
+/* What a port has taken from where the next process would find it. Bounded, as
+ * somebody else says how much that is: this is what the kernel's own limits
+ * make of it, and the rest is lost. */
+static void finish(struct worker *w)
+{
+	const struct snapshot *s = atomic_load(&w->shared->snapshot);
+
+	for (uint32_t i = 0; i < s->nports; i++) {
+		struct port *p = worker_own_port(w, s, i, 0);
+
+		if (!p || !p->ops->rx_waits)
+			continue;
+		for (int n = 0; n < FINISH_ROUNDS && p->ops->rx_waits(p, 0);
+		     n++)
+			(void)worker_poll_port(w, s, p, 0, w->now_s);
+	}
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -334,6 +354,7 @@ static void *worker_main(void *arg)
 		    !worker_look(w))
 			run_dry(w, limit);
 	}
+	finish(w);
 	epoch_offline(w->reader);
 	counter_add(&w->stats.awake_ns,
 		    clock_ns() - counter_get(&w->stats.awake_since_ns));

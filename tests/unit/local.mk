@@ -59,6 +59,7 @@ unit_tests += tests/unit/test_pcap_resume
 unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_slirp_config
 unit_tests += tests/unit/test_slirp_fragments
+unit_tests += tests/unit/test_udp_gro
 unit_tests += tests/unit/test_vde
 unit_tests += tests/unit/test_vde_request
 unit_tests += tests/unit/test_vhost_acquire
