@@ -528,8 +528,7 @@ static int open_memory(struct datagrams *d, const struct port_request *rq,
 	d->in.room = calloc(FRAME_BATCH_MAX, sizeof(*d->in.room));
 	if (d->in.room)
 		return 0;
-	if (d->in.spill)
-		munmap(d->in.spill, (size_t)FRAME_BATCH_MAX * spill_len(d));
+	munmap(d->in.lanes, LANES_SIZE);
 	return no_memory(rq, err);
 }
 
