@@ -150,10 +150,12 @@ static void *let_go(void *arg)
 	eventfd_t n;
 
 	while (!atomic_load(&e->over)) {
-		/* It doesn't wait itself. */
+		/* It doesn't wait itself; and it isn't full again where the
+		 * caller was quicker. */
 		(void)fcntl(e->fd, F_SETFL, O_NONBLOCK);
-		(void)eventfd_read(e->fd, &n);
-		(void)eventfd_write(e->fd, FULL);
+		do
+			(void)eventfd_read(e->fd, &n);
+		while (eventfd_write(e->fd, FULL) < 0);
 		(void)fcntl(e->fd, F_SETFL, 0);
 		(void)nanosleep(&t, NULL);
 	}
