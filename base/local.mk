@@ -7,6 +7,7 @@ base_libbase_a_SOURCES = \
 	base/error.c base/error.h \
 	base/fds.c base/fds.h \
 	base/ids.c base/ids.h \
+	base/isolation.c base/isolation.h \
 	base/log.c base/log.h \
 	base/mac.h \
 	base/memfd.c base/memfd.h \

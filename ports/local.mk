@@ -61,6 +61,7 @@ if HAVE_SLIRP
 pkglibexec_PROGRAMS += ports/slirp/switchd-slirp
 ports_slirp_switchd_slirp_SOURCES = \
 	ports/slirp/confine.c ports/slirp/confine.h \
+	ports/slirp/confine_calls.c \
 	ports/slirp/frames.c ports/slirp/frames.h \
 	ports/slirp/main.c \
 	ports/slirp/nat.c ports/slirp/nat.h

@@ -10,7 +10,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
-#include <linux/securebits.h>
 #include <pwd.h>
 #include <sched.h>
 #include <stdint.h>
@@ -47,12 +46,6 @@ static const char nsswitch[] = "passwd: files\n"
 			       "netgroup: files\n"
 			       "aliases: files\n"
 			       "publickey: files\n";
-
-int isolate_fail(const char *what, struct error *err)
-{
-	return error_set(err, errno, "no-isolation", NULL, "isolation: %s: %s",
-			 what, strerror(errno));
-}
 
 /* What was asked for didn't happen, whatever the calls returned. */
 static int fail_check(const char *what, struct error *err)
@@ -103,7 +96,7 @@ static int refuse_directories(struct error *err)
 	int r = 0;
 
 	if (!dir)
-		return isolate_fail("/proc/self/fd", err);
+		return isolation_fail("/proc/self/fd", err);
 	while (r == 0 && (e = readdir(dir))) {
 		int fd = atoi(e->d_name);
 		struct stat st;
@@ -196,19 +189,19 @@ static int fill(struct error *err)
 	int r;
 
 	if (mkdir("etc", 0755) < 0 || chmod("etc", 0755) < 0)
-		return isolate_fail("mkdir", err);
+		return isolation_fail("mkdir", err);
 	copy_file("/etc/services", "etc/services");
 	copy_file("/etc/protocols", "etc/protocols");
 	r = write_file("etc/nsswitch.conf", nsswitch, sizeof(nsswitch) - 1);
 	if (r < 0) {
 		errno = -r;
-		return isolate_fail("nsswitch.conf", err);
+		return isolation_fail("nsswitch.conf", err);
 	}
-#if ISOLATE_SANITIZED
+#if ISOLATION_SANITIZED
 	/* The host's: a new one takes the process namespace's own root. */
 	if (mkdir("proc", 0755) < 0 ||
 	    mount("/proc", "proc", NULL, MS_BIND | MS_REC, NULL) < 0)
-		return isolate_fail("proc", err);
+		return isolation_fail("proc", err);
 #endif
 	return 0;
 }
@@ -217,29 +210,7 @@ static bool is_ours(const char *name)
 {
 	return !strcmp(name, ".") || !strcmp(name, "..") ||
 	       !strcmp(name, "etc") ||
-	       (ISOLATE_SANITIZED && !strcmp(name, "proc"));
-}
-
-/*
- * Make the mount in the current folder the root, and get rid of the old one.
- * Where the old root is no mount point, in a chroot that somebody installs or
- * tests in, or is the first one of the boot, it can't be swapped: then the new
- * one is moved over it. What is below is out of reach all the same: there is no
- * way through a mount from above, and no right to unmount it.
- */
-static int become_root(struct error *err)
-{
-	/* The old root lies over the new one then: pivot_root(2), "pivot_root
-	 * ('.', '.')". */
-	if (syscall(SYS_pivot_root, ".", ".") == 0)
-		return umount2(".", MNT_DETACH) < 0
-			       ? isolate_fail("umount", err)
-			       : 0;
-	if (errno != EINVAL)
-		return isolate_fail("pivot_root", err);
-	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
-		return isolate_fail("moving the root", err);
-	return chroot(".") < 0 ? isolate_fail("chroot", err) : 0;
+	       (ISOLATION_SANITIZED && !strcmp(name, "proc"));
 }
 
 /* Is "/" a read-only tmpfs with nothing in it but what fill() made? */
@@ -286,12 +257,12 @@ static int isolate_file_system(struct error *err)
 	if (r < 0)
 		return r;
 	if (unshare(CLONE_NEWNS | CLONE_FS) < 0)
-		return isolate_fail("unshare", err);
+		return isolation_fail("unshare", err);
 	/* Nothing that's done here may be seen outside, or the other way. In a
 	 * chroot "/" is no mount whose propagation could be set. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
 		if (errno != EINVAL)
-			return isolate_fail("private mounts", err);
+			return isolation_fail("private mounts", err);
 		if (mounts_are_shared())
 			return error_set(err, EINVAL, "no-isolation", NULL,
 					 "isolation: in a chroot its folder "
@@ -301,18 +272,18 @@ static int isolate_file_system(struct error *err)
 	if (mount("tmpfs", MOUNT_POINT, "tmpfs", MOUNT_FLAGS, MOUNT_OPTIONS) <
 		    0 ||
 	    chdir(MOUNT_POINT) < 0)
-		return isolate_fail("tmpfs", err);
+		return isolation_fail("tmpfs", err);
 	r = fill(err);
 	if (r < 0)
 		return r;
-	r = become_root(err);
+	r = isolation_become_root(err);
 	if (r < 0)
 		return r;
 	if (chdir("/") < 0)
-		return isolate_fail("chdir", err);
+		return isolation_fail("chdir", err);
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | MOUNT_FLAGS, NULL) <
 	    0)
-		return isolate_fail("read-only root", err);
+		return isolation_fail("read-only root", err);
 	if (!root_is_empty())
 		return fail_check("the file system isn't empty", err);
 	return 0;
@@ -348,43 +319,12 @@ static int capabilities(uint64_t *held, uint64_t *bounding)
 	return 0;
 }
 
-/* First, as it needs CAP_SETPCAP: what no execve may give back. */
-static int drop_bounding(struct error *err)
-{
-	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0;
-	     cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return isolate_fail("bounding set", err);
-	if (prctl(PR_SET_SECUREBITS,
-		  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-			  SECBIT_NO_SETUID_FIXUP_LOCKED |
-			  SECBIT_KEEP_CAPS_LOCKED |
-			  SECBIT_NO_CAP_AMBIENT_RAISE |
-			  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
-		  0, 0, 0) < 0)
-		return isolate_fail("securebits", err);
-	return 0;
-}
-
 static int drop_ids(uid_t uid, gid_t gid, struct error *err)
 {
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0)
-		return isolate_fail("groups", err);
+		return isolation_fail("groups", err);
 	if (setresuid(uid, uid, uid) < 0)
-		return isolate_fail("user", err);
-	return 0;
-}
-
-static int drop_capabilities(struct error *err)
-{
-	struct __user_cap_header_struct h = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
-	    syscall(SYS_capset, &h, none) < 0)
-		return isolate_fail("capabilities", err);
+		return isolation_fail("user", err);
 	return 0;
 }
 
@@ -395,7 +335,7 @@ static int check_ids(uid_t uid, gid_t gid, struct error *err)
 
 	if (getresuid(&u[0], &u[1], &u[2]) < 0 ||
 	    getresgid(&g[0], &g[1], &g[2]) < 0)
-		return isolate_fail("ids", err);
+		return isolation_fail("ids", err);
 	for (int i = 0; i < 3; i++)
 		if (u[i] != uid || g[i] != gid)
 			return fail_check("ids are left", err);
@@ -411,7 +351,7 @@ static int check_capabilities(struct error *err)
 	uint64_t held, bounding;
 
 	if (capabilities(&held, &bounding) < 0)
-		return isolate_fail("capabilities", err);
+		return isolation_fail("capabilities", err);
 	if (held || bounding)
 		return fail_check("capabilities are left", err);
 	return 0;
@@ -423,12 +363,12 @@ static int isolate_ids(uid_t uid, gid_t gid, struct error *err)
 	int death = 0, r;
 
 	if (prctl(PR_GET_PDEATHSIG, &death, 0, 0, 0) < 0)
-		return isolate_fail("parent-death signal", err);
-	r = drop_bounding(err);
+		return isolation_fail("parent-death signal", err);
+	r = isolation_drop_bounding(err);
 	if (r == 0 && uid)
 		r = drop_ids(uid, gid, err);
 	if (r == 0)
-		r = drop_capabilities(err);
+		r = isolation_drop_capabilities(err);
 	if (r == 0 && uid)
 		r = check_ids(uid, gid, err);
 	if (r == 0)
@@ -436,13 +376,13 @@ static int isolate_ids(uid_t uid, gid_t gid, struct error *err)
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_PDEATHSIG, (unsigned long)death, 0, 0, 0) < 0)
-		return isolate_fail("parent-death signal", err);
+		return isolation_fail("parent-death signal", err);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return isolate_fail("no_new_privs", err);
+		return isolation_fail("no_new_privs", err);
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
-		return isolate_fail("core limit", err);
-	if (prctl(PR_SET_DUMPABLE, ISOLATE_SANITIZED ? 1 : 0, 0, 0, 0) < 0)
-		return isolate_fail("dumpable", err);
+		return isolation_fail("core limit", err);
+	if (prctl(PR_SET_DUMPABLE, ISOLATION_SANITIZED ? 1 : 0, 0, 0, 0) < 0)
+		return isolation_fail("dumpable", err);
 	return 0;
 }
 
@@ -457,7 +397,7 @@ static int seed_json(struct error *err)
 	size_t seed;
 
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-		return isolate_fail("getrandom", err);
+		return isolation_fail("getrandom", err);
 	json_object_seed(seed | 1); /* 0 is "find one yourself" */
 	return 0;
 }

@@ -201,13 +201,13 @@ static const int deadly[] = {
 	SCMP_SYS(iopl),
 	SCMP_SYS(ioperm),
 	SCMP_SYS(modify_ldt),
-#if !ISOLATE_SANITIZED
+#if !ISOLATION_SANITIZED
 	SCMP_SYS(ptrace),
 	SCMP_SYS(process_vm_readv),
 #endif
 };
 
-#if ISOLATE_SANITIZED
+#if ISOLATION_SANITIZED
 /*
  * SANITIZER BUILDS ONLY: LeakSanitizer clones a process that traces all
  * threads of this one and reads /proc; reports name the program's file;
@@ -368,14 +368,14 @@ int isolate_syscalls(struct error *err)
 
 	if (!ctx) {
 		errno = ENOMEM;
-		return isolate_fail("seccomp", err);
+		return isolation_fail("seccomp", err);
 	}
 	r = set_attributes(ctx);
 	if (r == 0)
 		r = add_list(ctx, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
 	if (r == 0)
 		r = add_list(ctx, SCMP_ACT_KILL_PROCESS, deadly, COUNT(deadly));
-#if ISOLATE_SANITIZED
+#if ISOLATION_SANITIZED
 	if (r == 0)
 		r = add_list(ctx, SCMP_ACT_ALLOW, sanitizers,
 			     COUNT(sanitizers));
@@ -388,5 +388,5 @@ int isolate_syscalls(struct error *err)
 	if (r == 0)
 		return 0;
 	errno = -r;
-	return isolate_fail("seccomp", err);
+	return isolation_fail("seccomp", err);
 }

@@ -155,7 +155,7 @@ static void child_sees_nothing(void)
 		"/tmp",
 		"../../../../etc/passwd",
 		"/../etc/passwd",
-#if !ISOLATE_SANITIZED
+#if !ISOLATION_SANITIZED
 		"/proc",
 		"/proc/1/root",
 #endif
@@ -265,7 +265,7 @@ static void child_has_no_privilege(void)
 	for (unsigned long cap = 0; cap <= 40; cap++)
 		CHECK(prctl(PR_CAPBSET_READ, cap, 0, 0, 0) <= 0);
 	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
-	CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == ISOLATE_SANITIZED);
+	CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == ISOLATION_SANITIZED);
 }
 
 static void no_privilege_is_left_or_comes_back(void **state)
@@ -280,7 +280,7 @@ static void child_has_no_core(void)
 
 	CHECK(getrlimit(RLIMIT_CORE, &limit) == 0);
 	CHECK(limit.rlim_cur == 0 && limit.rlim_max == 0);
-#if !ISOLATE_SANITIZED
+#if !ISOLATION_SANITIZED
 	limit.rlim_cur = limit.rlim_max = 0;
 	CHECK_ERRNO(setrlimit(RLIMIT_NOFILE, &limit), EPERM);
 #endif
@@ -360,7 +360,7 @@ static void child_makes_no_process(void)
 	CHECK_ERRNO(kill(getppid(), 0), EPERM);
 	CHECK_ERRNO(syscall(SYS_clone3, clone_args, sizeof(clone_args)),
 		    ENOSYS);
-#if !ISOLATE_SANITIZED
+#if !ISOLATION_SANITIZED
 	CHECK_ERRNO(kill(getpid(), 0), EPERM);
 	CHECK_ERRNO(fork(), EPERM);
 	CHECK_ERRNO(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0),
@@ -495,7 +495,7 @@ static void attackers_calls_kill(void **state)
 	killed(child_chroots);
 	killed(child_loads_bpf);
 	killed(child_rings);
-	if (!ISOLATE_SANITIZED)
+	if (!ISOLATION_SANITIZED)
 		killed(child_traces);
 }
 
