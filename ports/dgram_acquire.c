@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define MTU_DEFAULT 1500 /* a bridge's; nobody says what the guest has */
-
 static struct unix_place local_place(const struct port_request *rq)
 {
 	return (struct unix_place){
@@ -120,11 +118,9 @@ int dgram_adjust(const struct port_request *rq, struct port_grant *grant,
 {
 	int r = check_params(rq, err);
 
-	if (r < 0)
-		return r;
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
-	return 0;
+	if (r == 0)
+		port_grant_as_asked(rq, grant);
+	return r;
 }
 
 /* Connecting to who it's connected to already changes nothing. */

@@ -85,6 +85,13 @@ const char *port_request_socket_param(const struct port_request *rq)
 	return strcmp(rq->type, "vhost-user") ? "local" : "path";
 }
 
+void port_grant_as_asked(const struct port_request *rq,
+			 struct port_grant *grant)
+{
+	grant->mtu = rq->mtu ? rq->mtu : PORT_MTU_DEFAULT;
+	grant->carrier = rq->enabled;
+}
+
 void port_grant_close(struct port_grant *grant)
 {
 	for (unsigned int i = 0; i < grant->nfds; i++)

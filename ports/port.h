@@ -62,6 +62,8 @@
 #define PORT_HELD_MAX  256 /* descriptors that a keeper holds: port_keeper */
 #define PORT_MTU_MIN   68  /* RFC 791 */
 #define PORT_MTU_MAX   65535
+/* A bridge's, of a guest of whom nobody says what it has. */
+#define PORT_MTU_DEFAULT 1500
 
 /* What a port's transmit side takes as it is (vnet); else offload.h works. */
 enum port_offload {
@@ -429,6 +431,11 @@ const char *port_request_ifname(const struct port_request *rq);
  * can be only one port's; "" where there is none. And the parameter's name. */
 const char *port_request_socket(const struct port_request *rq);
 const char *port_request_socket_param(const struct port_request *rq);
+
+/* What the request says of MTU and carrier, where there is no device that has
+ * them; for the types' acquire() and adjust(). */
+void port_grant_as_asked(const struct port_request *rq,
+			 struct port_grant *grant);
 
 /* Close all descriptors of a grant; for the types' release(). */
 void port_grant_close(struct port_grant *grant);

@@ -10,14 +10,6 @@
 
 #include <errno.h>
 
-#define MTU_DEFAULT 1500 /* nobody says what the guest has */
-
-static void fill(const struct port_request *rq, struct port_grant *grant)
-{
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
-}
-
 static int seqpacket_acquire(const struct port_request *rq,
 			     struct port_grant *grant, struct error *err)
 {
@@ -30,7 +22,7 @@ static int seqpacket_acquire(const struct port_request *rq,
 	socket_buffers_grow(fd);
 	rights_refuse(fd);
 	*grant = (struct port_grant){ .nfds = 1, .fd = { fd } };
-	fill(rq, grant);
+	port_grant_as_asked(rq, grant);
 	return 0;
 }
 
@@ -38,7 +30,7 @@ static int seqpacket_adjust(const struct port_request *rq,
 			    struct port_grant *grant, struct error *err)
 {
 	(void)err;
-	fill(rq, grant);
+	port_grant_as_asked(rq, grant);
 	return 0;
 }
 

@@ -14,8 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MTU_DEFAULT 1500 /* a bridge's; nobody says what the guest has */
-
 /* Bytes that wait for the other end: as much as a TAP's queue, 1000 frames. */
 #define SEND_ROOM (1500 * 1000)
 
@@ -206,12 +204,6 @@ static int check(const struct port_request *rq, struct error *err)
 	return stream_check(rq, err);
 }
 
-static void fill_grant(const struct port_request *rq, struct port_grant *grant)
-{
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
-}
-
 /* Nobody is connected. */
 static void init_state(void *memory)
 {
@@ -268,7 +260,7 @@ int stream_acquire(const struct port_request *rq, struct port_grant *grant,
 			      : open_socket(rq, grant, &said);
 	if (r == 0) {
 		grant->fd[STREAM_GRANT_STATE] = state;
-		fill_grant(rq, grant);
+		port_grant_as_asked(rq, grant);
 		return 0;
 	}
 	if (state >= 0)
@@ -284,7 +276,7 @@ int stream_adjust(const struct port_request *rq, struct port_grant *grant,
 	int r = check(rq, err);
 
 	if (r == 0)
-		fill_grant(rq, grant);
+		port_grant_as_asked(rq, grant);
 	return r;
 }
 

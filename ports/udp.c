@@ -11,8 +11,6 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#define MTU_DEFAULT 1500 /* a bridge's; nobody says what the guest has */
-
 /* ---- Acquire ---- */
 
 static int bad_address(struct error *err, const char *param, const char *text)
@@ -120,12 +118,6 @@ static int bind_and_connect(int fd, const struct port_request *rq,
 	return 0;
 }
 
-static void fill_grant(const struct port_request *rq, struct port_grant *grant)
-{
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
-}
-
 static int udp_acquire(const struct port_request *rq, struct port_grant *grant,
 		       struct error *err)
 {
@@ -149,7 +141,7 @@ static int udp_acquire(const struct port_request *rq, struct port_grant *grant,
 	}
 	grant->fd[0] = fd;
 	grant->nfds = 1;
-	fill_grant(rq, grant);
+	port_grant_as_asked(rq, grant);
 	return 0;
 }
 
@@ -159,7 +151,7 @@ static int udp_adjust(const struct port_request *rq, struct port_grant *grant,
 	int r = udp_check(rq, err);
 
 	if (r == 0)
-		fill_grant(rq, grant);
+		port_grant_as_asked(rq, grant);
 	return r;
 }
 

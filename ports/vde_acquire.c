@@ -19,8 +19,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MTU_DEFAULT 1500 /* a bridge's; nobody says what the guest has */
-
 /* Where libvdeplug makes its client's socket if it can't beside ours. */
 static const char *const client_folders[] = { "/run", "/var/run", "/tmp",
 					      "/var/tmp" };
@@ -390,11 +388,9 @@ int vde_adjust(const struct port_request *rq, struct port_grant *grant,
 {
 	int r = check_params(rq, err);
 
-	if (r < 0)
-		return r;
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
-	return 0;
+	if (r == 0)
+		port_grant_as_asked(rq, grant);
+	return r;
 }
 
 void vde_release(const struct port_request *rq, struct port_grant *grant)

@@ -14,8 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG	    8	 /* there is one front end at a time, and probes */
-#define MTU_DEFAULT 1500 /* a bridge's; nobody says what the guest has */
+#define BACKLOG 8 /* there is one front end at a time, and probes */
 
 static struct unix_place place(const struct port_request *rq)
 {
@@ -122,8 +121,7 @@ static int fill_grant(const struct port_request *rq, struct port_grant *grant,
 	grant->fd[VHOST_GRANT_SOCKET] = l.socket;
 	grant->fd[VHOST_GRANT_FILE] = l.file;
 	grant->nfds = grant_fds(p);
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
+	port_grant_as_asked(rq, grant);
 	return 0;
 }
 
@@ -166,11 +164,9 @@ int vhost_user_adjust(const struct port_request *rq, struct port_grant *grant,
 {
 	int r = check_params(rq, err);
 
-	if (r < 0)
-		return r;
-	grant->mtu = rq->mtu ? rq->mtu : MTU_DEFAULT;
-	grant->carrier = rq->enabled;
-	return 0;
+	if (r == 0)
+		port_grant_as_asked(rq, grant);
+	return r;
 }
 
 /* ---- Renew ---- */

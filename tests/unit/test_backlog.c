@@ -5,6 +5,7 @@
  * the kernel lets few datagrams wait.
  */
 #include "ports/datagrams.h"
+#include "tests/unit/datagrams_ops.h"
 #include "tests/unit/fds.h"
 
 /* cmocka.h wants these four before it. */
@@ -23,17 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ARENA (512u * 1024)
-#define FULL  1514
-
-static const struct port_ops ops = {
-	.type = "datagrams",
-	.close = datagrams_close,
-	.control = datagrams_control,
-	.rx = datagrams_rx,
-	.rx_done = datagrams_rx_done,
-	.tx = datagrams_tx,
-};
+#define FULL 1514
 
 struct rig {
 	struct port *port;
@@ -104,8 +95,8 @@ static int setup(void **state)
 	connect_to(r, &theirs);
 	r->room = count_room(r->grant.fd[0]);
 	empty(r->other);
-	r->arena.size = ARENA;
-	r->arena.base = malloc(ARENA);
+	r->arena.size = DATAGRAMS_ARENA;
+	r->arena.base = malloc(DATAGRAMS_ARENA);
 	r->bytes = calloc(FRAME_BATCH_MAX, sizeof(*r->bytes));
 	r->port = datagrams_open(&ops, &rq, &r->grant, &err);
 	assert_non_null(r->port);

@@ -5,6 +5,7 @@
 #include "ports/datagrams.h"
 
 #include "base/fds.h"
+#include "tests/unit/datagrams_ops.h"
 #include "tests/unit/fds.h"
 
 /* cmocka.h wants these four before it. */
@@ -24,18 +25,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ARENA (512u * 1024)
-#define MTU   1500
-#define FULL  1514
-
-static const struct port_ops ops = {
-	.type = "datagrams",
-	.close = datagrams_close,
-	.control = datagrams_control,
-	.rx = datagrams_rx,
-	.rx_done = datagrams_rx_done,
-	.tx = datagrams_tx,
-};
+#define MTU  1500
+#define FULL 1514
 
 struct rig {
 	struct port *port;
@@ -55,8 +46,8 @@ static int setup(void **state)
 	assert_non_null(r);
 	r->fds = fds_count();
 	r->other = -1;
-	r->arena.size = ARENA;
-	r->arena.base = malloc(ARENA);
+	r->arena.size = DATAGRAMS_ARENA;
+	r->arena.base = malloc(DATAGRAMS_ARENA);
 	r->bytes = malloc(2 * FRAME_SLOT);
 	assert_non_null(r->arena.base);
 	assert_non_null(r->bytes);
@@ -390,7 +381,7 @@ static void burst_is_bounded_by_max_and_by_the_arena(void **state)
 	assert_true(r->arena.used <= r->arena.size);
 	r->arena.size = 2000;
 	assert_int_equal(receive(r, FRAME_BATCH_MAX), 0);
-	r->arena.size = ARENA;
+	r->arena.size = DATAGRAMS_ARENA;
 	assert_int_equal(receive(r, FRAME_BATCH_MAX), 2);
 }
 

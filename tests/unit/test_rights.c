@@ -8,6 +8,7 @@
 #include "base/fds.h"
 #include "ports/datagrams.h"
 
+#include "tests/unit/datagrams_ops.h"
 #include "tests/unit/fds.h"
 #include "tests/unit/fuse.h"
 
@@ -19,17 +20,9 @@
 #include "tests/unit/lingering.h"
 
 #define PROMPT_S 20
-#define ARENA	 (512u * 1024)
 #define LEN	 60u
 
 static const uint8_t bytes[LEN];
-
-static const struct port_ops ops = {
-	.type = "datagrams",
-	.close = datagrams_close,
-	.rx = datagrams_rx,
-	.rx_done = datagrams_rx_done,
-};
 
 struct rig {
 	unsigned int fds;
@@ -48,8 +41,8 @@ static int setup(void **state)
 
 	assert_non_null(r);
 	r->fds = fds_count();
-	r->arena.size = ARENA;
-	r->arena.base = malloc(ARENA);
+	r->arena.size = DATAGRAMS_ARENA;
+	r->arena.base = malloc(DATAGRAMS_ARENA);
 	assert_non_null(r->arena.base);
 	alarm(PROMPT_S);
 	*state = r;
