@@ -13,6 +13,7 @@ Both guests are up all the time, and talk in turns; the ratios of turns side by
 side count, as in vhost.py, and other programs of the host wait meanwhile.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -148,6 +149,7 @@ class ConsoleGuest(Contestant):
         super().__init__(stage, options)
 
     def check(self):
+        super().check()
         self.folder, self.initramfs = boot_files(
             self.stage, self.options, self.kind)
 
@@ -198,44 +200,45 @@ class ConsoleGuest(Contestant):
         finally:
             self.stage.stop(p)
 
+    def pids(self):
+        return super().pids() if self.proc else []
+
     def stop(self):
         if self.guest:
             self.guest.kill()
             self.guest = None
+        if self.proc:
+            self.stage.stop(self.proc)
+            self.proc = None
 
 
 class ConsoleSwitchd(ConsoleGuest, Switchd):
     about = "the subject, guest at a vhost-user port, namespace at a tap port"
     side = "a"
 
-    def check(self):
-        Switchd.check(self)
-        super().check()
-
     def start(self):
         path = os.path.join(self.stage.dir, "guest.sock")
         self.daemon(config={"daemon": {"allow": {"sockets": [path]}}})
-        self.ctl("port", "attach", "guest", "type=vhost-user", f"path={path}")
-        self.boot(self.kind.vhost(path))
-        dev = DEVICE[self.side]
-        self.ctl("port", "attach", "host", "type=tap", f"ifname={dev}",
-                 f"netns={self.stage.prefix}{self.side}")
-        self.stage.deliver(self.side, self.side)
+        self.share(path)
+        self.host()
         self.ready()
 
-    def stop(self):
-        super().stop()
-        if self.proc:
-            self.stage.stop(self.proc)
-            self.proc = None
+    def share(self, path):
+        """The guest, at a vhost-user port."""
+        self.ctl("port", "attach", "guest", "type=vhost-user", f"path={path}")
+        self.boot(self.kind.vhost(path))
+
+    def host(self):
+        """The namespace, at a tap port."""
+        self.ctl("port", "attach", "host", "type=tap",
+                 f"ifname={DEVICE[self.side]}",
+                 f"netns={self.stage.prefix}{self.side}")
+        self.stage.deliver(self.side, self.side)
 
 
 class ConsoleBridge(ConsoleGuest):
     about = "Linux bridge, guest at a TAP, namespace at a veth pair"
     side = "b"
-
-    def pids(self):
-        return []
 
     def start(self):
         dev = DEVICE[self.side]
@@ -264,12 +267,13 @@ class ConsoleQemu(Subject):
     bars = [Bar("from_gbit", "switchd", "bridge", "min", 1.0),
             Bar("to_gbit", "switchd", "bridge", "min", 1.0)]
 
+    cast_of = {"switchd": ConsoleSwitchd, "bridge": ConsoleBridge}
+
     def cast(self):
         self.up = []
-        return {"switchd": lambda: ConsoleSwitchd(self.stage, self.options,
-                                                  self.kind),
-                "bridge": lambda: ConsoleBridge(self.stage, self.options,
-                                                self.kind)}
+        return {name: functools.partial(kind, self.stage, self.options,
+                                        self.kind)
+                for name, kind in self.cast_of.items()}
 
     def measures(self, contestant, seconds):
         return {"from_gbit": contestant.measure(seconds, "-R"),

@@ -12,8 +12,7 @@ The guests are those of console.py, and take turns as there.
 
 import os
 
-from console import ConsoleGuest, ConsoleQemu, Qemu, arrived
-from contestants import Switchd
+from console import ConsoleGuest, ConsoleQemu, ConsoleSwitchd, arrived
 from stage import favour, processes, run
 from subject import Bar, Missing, Row
 
@@ -53,45 +52,31 @@ class NatGuest(ConsoleGuest):
             self.server = None
 
 
-class NatSwitchd(NatGuest, Switchd):
+class NatSwitchd(NatGuest, ConsoleSwitchd):
     about = "the subject, guest at a vhost-user port, beside a slirp port"
     port = 5301
 
     def check(self):
-        Switchd.check(self)
+        super().check()
         build = self.options.build
         if build:
             slirp = os.path.abspath(f"{build}/ports/slirp/switchd-slirp")
             if not os.path.exists(slirp):
                 raise Missing(f"no switchd-slirp in {build}")
             os.environ["SWITCHD_SLIRP"] = slirp
-        super().check()
-
-    def pids(self):
-        return processes(self.proc.pid)
 
     def start(self):
         path = os.path.join(self.stage.dir, "nat.sock")
         self.daemon(config={"daemon": {"allow": {"sockets": [path]}}})
         self.serve()
-        self.ctl("port", "attach", "guest", "type=vhost-user", f"path={path}")
         self.ctl("port", "attach", "nat", "type=slirp")
-        self.boot(self.kind.vhost(path))
+        self.share(path)
         self.ready()
-
-    def stop(self):
-        super().stop()
-        if self.proc:
-            self.stage.stop(self.proc)
-            self.proc = None
 
 
 class NatUser(NatGuest):
     about = "QEMU's own -netdev user"
     port = 5302
-
-    def pids(self):
-        return []
 
     def start(self):
         self.serve()
@@ -107,10 +92,7 @@ class Nat(ConsoleQemu):
     bars = [Bar("from_gbit", "switchd", "user", "min", 1.0),
             Bar("to_gbit", "switchd", "user", "min", 1.0)]
 
-    def cast(self):
-        self.up = []
-        return {"switchd": lambda: NatSwitchd(self.stage, self.options, Qemu),
-                "user": lambda: NatUser(self.stage, self.options, Qemu)}
+    cast_of = {"switchd": NatSwitchd, "user": NatUser}
 
     def measures(self, contestant, seconds):
         # It is the guest that calls: the other way round than in console.py.

@@ -13,8 +13,7 @@ The guests are those of console.py, and take turns as there.
 
 import os
 
-from console import ConsoleGuest, ConsoleQemu, Qemu, PORT, arrived
-from contestants import Switchd
+from console import ConsoleGuest, ConsoleQemu, ConsoleSwitchd, PORT, arrived
 from stage import favour, processes, run
 from subject import Bar, Row
 
@@ -58,11 +57,10 @@ class Pair(ConsoleGuest):
             self.other = None
 
 
-class StreamSwitchd(Pair, Switchd):
+class StreamSwitchd(Pair, ConsoleSwitchd):
     about = "the subject, a stream listener at a Unix socket"
 
     def check(self):
-        Switchd.check(self)
         super().check()
         # Each has a daemon of its own.
         folder = os.path.join(self.stage.dir, self.name)
@@ -85,15 +83,6 @@ class StreamSwitchd(Pair, Switchd):
                            "listen": address}]})
         self.up(net, net)
 
-    def pids(self):
-        return processes(self.proc.pid)
-
-    def stop(self):
-        super().stop()
-        if self.proc:
-            self.stage.stop(self.proc)
-            self.proc = None
-
 
 class StreamTcp(StreamSwitchd):
     about = "the same, the listener at a TCP port"
@@ -111,9 +100,6 @@ class StreamDirect(Pair):
         self.up(f"socket,listen={self.address}",
                 f"socket,connect={self.address}")
 
-    def pids(self):
-        return []
-
 
 class Stream(ConsoleQemu):
     words = ("stream",)
@@ -122,13 +108,8 @@ class Stream(ConsoleQemu):
     bars = [Bar("tcp_gbit", "switchd", "direct", "min", 0.8),
             Bar("tcp_gbit", "switchd-tcp", "direct", "min", 0.8)]
 
-    def cast(self):
-        self.up = []
-        return {"switchd": lambda: StreamSwitchd(self.stage, self.options,
-                                                 Qemu),
-                "switchd-tcp": lambda: StreamTcp(self.stage, self.options,
-                                                 Qemu),
-                "direct": lambda: StreamDirect(self.stage, self.options, Qemu)}
+    cast_of = {"switchd": StreamSwitchd, "switchd-tcp": StreamTcp,
+               "direct": StreamDirect}
 
     def measures(self, contestant, seconds):
         return {"tcp_gbit": contestant.measure(seconds)}

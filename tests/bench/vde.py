@@ -15,10 +15,10 @@ import os
 import shutil
 import subprocess
 
-from console import ConsoleGuest, ConsoleQemu, Uml
+from console import ConsoleGuest, ConsoleQemu, ConsoleSwitchd, Uml
 from contestants import Contestant, Switchd, find
 from guests import Guests, measure_frames, measure_tcp
-from stage import DEVICE, processes, wait_for
+from stage import DEVICE, wait_for
 from subject import Bar, Row
 
 
@@ -122,13 +122,8 @@ class UmlDaemon(Uml):
         return f"eth0=daemon,52:54:00:99:00:09,unix,{path}"
 
 
-class DaemonSwitchd(ConsoleGuest, Switchd):
+class DaemonSwitchd(ConsoleSwitchd):
     about = "the subject, guest at a uml listener, namespace at a tap port"
-    side = "a"
-
-    def check(self):
-        Switchd.check(self)
-        super().check()
 
     def start(self):
         path = os.path.join(self.stage.dir, "uml.ctl")
@@ -136,17 +131,8 @@ class DaemonSwitchd(ConsoleGuest, Switchd):
             "daemon": {"allow": {"sockets": [path]}},
             "listeners": [{"name": "u", "type": "uml", "listen": path}]})
         self.boot(self.kind.daemon(path))
-        dev = DEVICE[self.side]
-        self.ctl("port", "attach", "host", "type=tap", f"ifname={dev}",
-                 f"netns={self.stage.prefix}{self.side}")
-        self.stage.deliver(self.side, self.side)
+        self.host()
         self.ready()
-
-    def stop(self):
-        super().stop()
-        if self.proc:
-            self.stage.stop(self.proc)
-            self.proc = None
 
 
 class DaemonPeer(ConsoleGuest):
@@ -156,9 +142,6 @@ class DaemonPeer(ConsoleGuest):
     def check(self):
         self.program = find(self.options, "uml_switch")
         super().check()
-
-    def pids(self):
-        return processes(self.proc.pid)
 
     def start(self):
         path = os.path.join(self.stage.dir, "uml_switch.ctl")
@@ -171,12 +154,6 @@ class DaemonPeer(ConsoleGuest):
         self.boot(self.kind.daemon(path))
         self.ready()
 
-    def stop(self):
-        super().stop()
-        if self.proc:
-            self.stage.stop(self.proc)
-            self.proc = None
-
 
 class UmlListener(ConsoleQemu):
     kind = UmlDaemon
@@ -187,9 +164,4 @@ class UmlListener(ConsoleQemu):
     bars = [Bar("from_gbit", "switchd", "uml_switch", "min", 2.0),
             Bar("to_gbit", "switchd", "uml_switch", "min", 2.0)]
 
-    def cast(self):
-        self.up = []
-        return {"switchd": lambda: DaemonSwitchd(self.stage, self.options,
-                                                 self.kind),
-                "uml_switch": lambda: DaemonPeer(self.stage, self.options,
-                                                 self.kind)}
+    cast_of = {"switchd": DaemonSwitchd, "uml_switch": DaemonPeer}
