@@ -332,7 +332,8 @@ claim_not "whose stack is kept off the veth" grep -q 'may answer' "$T/own.log"
 
 mkdir "$T/www"
 echo hello >"$T/www/hello"
-ns_background sw "$PYTHON" -m http.server -b 192.0.2.1 -d "$T/www" 8000
+ns_background sw "$PYTHON" "$SRC/tests/e2e/web.py" 192.0.2.1 8000 \
+	"$T/www"
 wait_until 10 listens sw 8000
 OWNS=$SOCKET
 SOCKET=$R/switchd/switchd.sock
@@ -354,8 +355,10 @@ kill -KILL "$pid"
 claim "the switch process there is killed, and another one comes" \
 	wait_until 10 answers_other_than "$pid"
 claim "guests go on" own_pings g1 10.0.2.52
+pid=$(switch_pid)
 claim "the switch is upgraded" ctl switch upgrade
 claim "they go on" own_pings g2 10.0.2.51
+wait_until 5 lib_gone "$pid"
 claim "confined as before" has_no_capability "$(switch_pid)"
 if [[ -x $SWITCHD_SLIRP ]]; then
 	claim "a NAT port there" ctl port attach nat type=slirp

@@ -143,7 +143,7 @@ sw_ip link set w0 up
 ns_exec outside ip addr add 2001:db8::1/64 dev eth0 nodad
 mkdir "$T/www"
 echo hello >"$T/www/hello"
-ns_background outside "$PYTHON" -m http.server -b :: -d "$T/www" 80
+ns_background outside "$PYTHON" "$SRC/tests/e2e/web.py" :: 80 "$T/www"
 nat_background outside serve 7
 nat_background outside take 8
 nat_background outside echo 192.0.2.1 7
@@ -308,7 +308,7 @@ wait_until 5 lib_gone "$STREAM"
 
 claim "detached" ctl port detach nat
 claim "its process is gone, and no zombie" wait_until 5 children_are 1
-ns_background vm1 "$PYTHON" -m http.server -d "$T/www" 80
+ns_background vm1 "$PYTHON" "$SRC/tests/e2e/web.py" 0.0.0.0 80 "$T/www"
 nat_background vm1 echo 0.0.0.0 9
 nat_background sw echo 127.0.0.1 9
 wait_until 10 listens vm1 80
