@@ -82,13 +82,15 @@ class Idle(Subject):
             attach_many(contestant.socket, self.ports)
             self.stage.group_up("s", devices)
             pids = contestant.pids()
-            cpu = None
+            cpu, since = cpu_seconds(pids), time.monotonic()
 
             def settled():
-                nonlocal cpu
+                nonlocal cpu, since
+                if time.monotonic() - since < 0.5:
+                    return False
                 last, cpu = cpu, cpu_seconds(pids)
-                time.sleep(0.5)
-                return last is not None and cpu - last < 0.005
+                since = time.monotonic()
+                return cpu - last < 0.005
             wait_for("switchd quiet", settled)
             before, cpu = switches(pids), cpu_seconds(pids)
             start = time.monotonic()

@@ -1,19 +1,20 @@
 """The other end of a udp or dgram port: a guest that knows Ethernet frames.
 
 socket_peer.py LOCAL REMOTE
-	[send HEX... | hear SECONDS COUNT [PREFIX] | after FILE]...
+	[send HEX... | hear SECONDS COUNT [PREFIX] | after FIFO]...
 
 LOCAL and REMOTE are ADDRESS:PORT, [ADDRESS]:PORT or /PATH; as QEMU does, an old
 socket at the path is replaced, and the socket isn't connected. Prints "ready",
 then does as it's told: send sends the frames; hear prints each frame that comes
 and begins with PREFIX as hex, until there were COUNT. Exit status 0 where there
 were as many (COUNT 0: where none came in that time). after reads nothing until
-the file is there.
+somebody has opened the FIFO to write.
 
 A word of the form N*HEX among the frames sends N of them.
 """
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -61,11 +62,9 @@ def hear(s, seconds, count, prefix=""):
 
 
 def after(path):
-    deadline = time.monotonic() + 30
-    while not os.path.exists(path):
-        if time.monotonic() > deadline:
-            raise TimeoutError(path)
-        time.sleep(0.01)
+    signal.alarm(30)
+    with open(path, "rb"):
+        signal.alarm(0)
 
 
 def main(local, remote, *words):

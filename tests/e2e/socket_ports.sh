@@ -173,6 +173,7 @@ numbered() {
 }
 claim_equal "few datagrams may wait here" 10 \
 	"$(ns_exec sw sysctl -n net.unix.max_dgram_qlen)"
+mkfifo "$T/read"
 wait_until 10 state_is d no-carrier
 peer d "$D/peer" "$D/switch" after "$T/read" hear 20 300 \
 	"${TO_ALL}02000000001e"
@@ -188,8 +189,8 @@ claim "300 frames to him are sent or kept" wait_until 5 \
 claim "he reads, and gets them all" peer_done
 claim_equal "in their order" "$(numbered 300)" "$(tail -n 300 "$T/d")"
 claim "none was lost" ctl_is '.tx.lost == 0' port show d
-rm "$T/read"
-claim "he has gone" wait_until 10 state_is d no-carrier
+claim "he has gone" mkfifo "$T/read"
+wait_until 10 state_is d no-carrier
 peer d "$D/peer" "$D/switch" after "$T/read"
 claim "the next one doesn't read either" wait_until 5 state_is d up
 # shellcheck disable=SC2086

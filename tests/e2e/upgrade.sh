@@ -89,7 +89,7 @@ portrait "${GUESTS[@]}" >"$T/before"
 events_start port fdb monitor
 subscriber=${lib_pids[-1]}
 "$PYTHON" -c '
-import socket, sys, time
+import socket, sys
 while True:
     try:
         s = socket.socket(socket.AF_UNIX)
@@ -100,7 +100,7 @@ while True:
         while s.recv(4096):
             pass
     except OSError:
-        time.sleep(0.01)
+        pass
 ' "$SOCKET" &
 garbage=$!
 lib_pids+=("$garbage")

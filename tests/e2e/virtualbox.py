@@ -99,21 +99,21 @@ class Tunnel(Link):
 class Vde(Link):
     def __init__(self, network):
         super().__init__()
-        self.library = ctypes.CDLL("libvdeplug.so.2")
-        connect = self.library.vde_open_real
+        self.plug = ctypes.CDLL("libvdeplug.so.2")
+        connect = self.plug.vde_open_real
         connect.restype = ctypes.c_void_p
         self.connection = ctypes.c_void_p(connect(
             network.encode(), b"VirtualBOX", VDE_INTERFACE, None))
         if not self.connection:
             sys.exit(f"no connection to {network}")
-        self.socket = self.library.vde_datafd(self.connection)
+        self.socket = self.plug.vde_datafd(self.connection)
 
     def send(self, frame):
-        self.library.vde_send(self.connection, frame, len(frame), 0)
+        self.plug.vde_send(self.connection, frame, len(frame), 0)
 
     def receive(self):
         buffer = ctypes.create_string_buffer(BUFFER)
-        got = self.library.vde_recv(self.connection, buffer, BUFFER, 0)
+        got = self.plug.vde_recv(self.connection, buffer, BUFFER, 0)
         return self.came(buffer.raw[:got])
 
 

@@ -217,20 +217,30 @@ def qemu_vhost(name, folder, path, mac, queues=1, banks=1, legacy=False,
 
 
 class Qmp:
-    """QEMU's monitor: "-qmp unix:PATH,server=on,wait=off"."""
+    """QEMU's monitor: "-qmp unix:PATH", which it connects to when it starts;
+    connected() with that guest."""
 
-    def __init__(self, path, owner, seconds=BOOT_SECONDS):
-        deadline = time.monotonic() + seconds
+    def __init__(self, path):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(1)
+        self.owner = self.file = None
+
+    def connected(self, owner, seconds=BOOT_SECONDS):
         self.owner = owner
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(seconds)
-        while self.socket.connect_ex(path):
-            if time.monotonic() > deadline or owner.process.poll() is not None:
-                owner.fail("its monitor isn't there")
-            time.sleep(0.02)
-        self.file = self.socket.makefile("rw")
+        ended = os.pidfd_open(owner.process.pid)
+        try:
+            ready = select.select([self.listener, ended], [], [], seconds)[0]
+        finally:
+            os.close(ended)
+        if self.listener not in ready:
+            owner.fail("its monitor isn't there")
+        connection = self.listener.accept()[0]
+        connection.settimeout(seconds)
+        self.file = connection.makefile("rw")
         self.file.readline()
         self.run("qmp_capabilities")
+        return self
 
     def run(self, command, **arguments):
         """Runs a command; returns what it returns."""

@@ -40,9 +40,9 @@ class Mover:
         """Starts QEMU there."""
         self.moves += 1
         path = f"{lab.FOLDER}/qmp{self.moves}"
-        each = self.start(where, ("-qmp", f"unix:{path},server=on,wait=off",
-                                  *more))
-        self.qmp[where] = guest.Qmp(path, each)
+        monitor = guest.Qmp(path)
+        each = self.start(where, ("-qmp", f"unix:{path}", *more))
+        self.qmp[where] = monitor.connected(each)
         return each
 
     def move(self, during=lambda source: None):
