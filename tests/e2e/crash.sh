@@ -194,7 +194,7 @@ s.close()
 print(total.hexdigest(), flush=True)' >"$T/sum" &
 sender=$!
 lib_pids+=("$receiver" "$sender")
-wait_until 5 ctl_is '.["rx-frames"] > 1000' port show vm1
+wait_until 5 ctl_is '.["rx-bytes"] > 1000000' port show vm1
 all_up() {
 	ctl_is 'all(.ports[]; .state == "up")' port list
 }

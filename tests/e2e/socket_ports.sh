@@ -189,8 +189,7 @@ claim "300 frames to him are sent or kept" wait_until 5 \
 claim "he reads, and gets them all" peer_done
 claim_equal "in their order" "$(numbered 300)" "$(tail -n 300 "$T/d")"
 claim "none was lost" ctl_is '.tx.lost == 0' port show d
-claim "he has gone" mkfifo "$T/read"
-wait_until 10 state_is d no-carrier
+claim "he has gone" wait_until 10 state_is d no-carrier
 peer d "$D/peer" "$D/switch" after "$T/read"
 claim "the next one doesn't read either" wait_until 5 state_is d up
 # shellcheck disable=SC2086

@@ -221,6 +221,7 @@ class Qmp:
     connected() with that guest."""
 
     def __init__(self, path):
+        self.path = path
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(1)
@@ -236,6 +237,8 @@ class Qmp:
         if self.listener not in ready:
             owner.fail("its monitor isn't there")
         connection = self.listener.accept()[0]
+        self.listener.close()
+        os.unlink(self.path)
         connection.settimeout(seconds)
         self.file = connection.makefile("rw")
         self.file.readline()
