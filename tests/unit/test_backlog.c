@@ -5,8 +5,7 @@
  * the kernel lets few datagrams wait.
  */
 #include "ports/datagrams.h"
-#include "tests/unit/datagrams_ops.h"
-#include "tests/unit/fds.h"
+#include "tests/unit/datagrams_rig.h"
 
 /* cmocka.h wants these four before it. */
 #include <setjmp.h>
@@ -109,14 +108,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct rig *r = *state;
-	int bad;
+	int bad = datagrams_end(r->port, &r->grant, r->other, r->fds);
 
-	if (r->port)
-		r->port->ops->close(r->port);
-	port_grant_close(&r->grant);
-	if (r->other >= 0)
-		close(r->other);
-	bad = fds_count() != r->fds;
 	free(r->arena.base);
 	free(r->bytes);
 	free(r);

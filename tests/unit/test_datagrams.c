@@ -5,8 +5,7 @@
 #include "ports/datagrams.h"
 
 #include "base/fds.h"
-#include "tests/unit/datagrams_ops.h"
-#include "tests/unit/fds.h"
+#include "tests/unit/datagrams_rig.h"
 
 /* cmocka.h wants these four before it. */
 #include <setjmp.h>
@@ -60,17 +59,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct rig *r = *state;
-	int bad;
+	int bad = datagrams_end(r->port, &r->grant, r->other, r->fds);
 
-	if (r->port)
-		r->port->ops->close(r->port);
-	port_grant_close(&r->grant);
-	if (r->other >= 0)
-		close(r->other);
-	/* Nothing refuses descriptors here: who closes may be a thread. */
-	while (fds_stuck())
-		sched_yield();
-	bad = fds_count() != r->fds;
 	free(r->arena.base);
 	free(r->bytes);
 	free(r);
@@ -108,26 +98,13 @@ static struct datagrams *pair(struct rig *r, int type)
 	return open_port(r, fd[0], fd[1]);
 }
 
-static struct sockaddr_in loopback(int fd)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t len = sizeof(a);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	return a;
-}
-
 /* Two UDP sockets that are connected to each other. */
 static struct datagrams *udp(struct rig *r)
 {
 	int a = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int b = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in of_a = loopback(a), of_b = loopback(b);
 
-	assert_int_equal(connect(a, (struct sockaddr *)&of_b, sizeof(of_b)), 0);
-	assert_int_equal(connect(b, (struct sockaddr *)&of_a, sizeof(of_a)), 0);
+	datagrams_connect(a, b);
 	return open_port(r, a, b);
 }
 

@@ -8,8 +8,7 @@
 #include "base/fds.h"
 #include "ports/datagrams.h"
 
-#include "tests/unit/datagrams_ops.h"
-#include "tests/unit/fds.h"
+#include "tests/unit/datagrams_rig.h"
 #include "tests/unit/fuse.h"
 
 #include <poll.h>

@@ -4,7 +4,7 @@
  * (UDP_SEGMENT), over the loopback, where they stay so.
  */
 #include "ports/datagrams.h"
-#include "tests/unit/fds.h"
+#include "tests/unit/datagrams_rig.h"
 
 /* cmocka.h wants these four before it. */
 #include <setjmp.h>
@@ -24,7 +24,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ARENA (512u * 1024) /* as a worker's */
 #define MTU   1500
 #define FULL  1514
 #define BYTES 65507 /* UDP's longest over IPv4 */
@@ -40,31 +39,15 @@ struct rig {
 	unsigned int fds;
 };
 
-static struct sockaddr_in loopback(int fd)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t len = sizeof(a);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	return a;
-}
-
 static void open_port(struct rig *r)
 {
 	static const struct port_request rq = { .name = "p", .type = "udp" };
 	int a = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_in of_a, of_b;
 	const int room = 8 << 20;
 	struct error err;
 
 	r->other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	of_a = loopback(a);
-	of_b = loopback(r->other);
-	assert_int_equal(connect(a, (struct sockaddr *)&of_b, sizeof(of_b)), 0);
-	assert_int_equal(
-		connect(r->other, (struct sockaddr *)&of_a, sizeof(of_a)), 0);
+	datagrams_connect(a, r->other);
 	if (setsockopt(a, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
 		(void)setsockopt(a, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	udp_gro_ask(a);
@@ -80,8 +63,8 @@ static int setup(void **state)
 
 	assert_non_null(r);
 	r->fds = fds_count();
-	r->arena.size = ARENA;
-	r->arena.base = malloc(ARENA);
+	r->arena.size = DATAGRAMS_ARENA;
+	r->arena.base = malloc(DATAGRAMS_ARENA);
 	r->bytes = malloc(2 * FRAME_SLOT);
 	assert_non_null(r->arena.base);
 	assert_non_null(r->bytes);
@@ -95,12 +78,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct rig *r = *state;
-	int bad;
+	int bad = datagrams_end(r->port, &r->grant, r->other, r->fds);
 
-	r->port->ops->close(r->port);
-	port_grant_close(&r->grant);
-	close(r->other);
-	bad = fds_count() != r->fds;
 	free(r->arena.base);
 	free(r->bytes);
 	free(r);
@@ -316,7 +295,7 @@ static void small_arena_ends_a_batch_and_loses_none(void **state)
 	r->arena.size = 4096;
 	assert_int_equal(receive_some(r, FRAME_BATCH_MAX), 0);
 	assert_true(is_readable(r, 0));
-	r->arena.size = ARENA;
+	r->arena.size = DATAGRAMS_ARENA;
 	comes(r, 2 * FULL, FULL, FRAME_BATCH_MAX);
 	nothing_more(r);
 }
